@@ -1,0 +1,133 @@
+// A replicated resource: all its volumes, and its connection to one peer. Sans I/O: the host feeds
+// events in through these methods, one at a time; what is to be done comes out through `ports`.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel/base/bytes.hpp"
+#include "kernel/options/options.hpp"
+#include "kernel/replica/buffer_pool.hpp"
+#include "kernel/replica/io_request.hpp"
+#include "kernel/replica/ports.hpp"
+#include "kernel/replica/status.hpp"
+
+namespace lockstep::replica {
+
+// How a command ended. code: 0 for success; 101..176 for refused configuration
+// ("Failure: (CODE) TEXT", drbdsetup exit 10), a negative or zero state::verdict for refused state
+// changes ("State change failed: (CODE) TEXT", exit 11) with is_state_change set.
+struct outcome {
+    bool ok = true;
+    bool is_state_change = false;
+    int code = 0;
+    std::string text;
+    std::string remedy;
+    std::vector<std::string> info; // "additional info from kernel:"
+};
+using on_outcome = std::function<void(outcome)>;
+
+// The backing devices that the host has opened for a volume.
+struct disk_properties {
+    std::uint64_t data_sectors = 0;     // of 512 bytes
+    std::uint64_t metadata_sectors = 0; // the same device's for internal metadata
+    std::uint32_t logical_block_bytes = 512;
+    bool can_discard = false;
+    bool internal_metadata = true;
+    // Index word: internal, flexible external, or the number of a 128 MiB slot.
+    enum class placement : std::uint8_t { internal, flexible, indexed } where = placement::internal;
+    std::uint32_t index = 0;
+};
+
+struct connect_arguments {
+    options::net_options net;
+    bool discard_my_data = false;
+    bool tentative = false;
+};
+
+// One segment to send; valid until sent() or close_link().
+struct output_segment {
+    const std::byte* bytes = nullptr;
+    std::size_t size = 0;
+};
+
+// Memory that the host provides, fixed for the life of the resource.
+struct memory_pools {
+    buffer_pool& peer; // payloads received from the peer, resync and verify
+};
+
+class machinery;
+
+class resource {
+public:
+    resource(std::string name, ports& ports, memory_pools memory,
+             const options::resource_options& options);
+    ~resource();
+    resource(const resource&) = delete;
+    resource& operator=(const resource&) = delete;
+
+    // --- events of the outside world ---
+    void disk_done(disk_request& request, int error);
+    // Both connections stand. resolve_conflicts: this node accepted the meta connection.
+    void link_established(bool resolve_conflicts);
+    // One connection ended or failed, or could not be made for a reason that ends the attempt.
+    void link_lost(channel which, int error);
+    // Bytes that arrived. Returns how many were taken; if fewer than offered, the host keeps the
+    // rest, stops reading, and offers it again after ports::want_receive().
+    std::size_t receive(channel which, const_byte_span bytes);
+    // Where the next payload bytes belong, if the host wants to read straight into place; empty
+    // when the next bytes are a header. Bytes read there are reported with received_in_place().
+    byte_span receive_target(channel which);
+    void received_in_place(channel which, std::size_t count);
+    // What is to be sent, in order; fills at most segments.size(). sent(): the first `bytes` of it
+    // were taken by the socket.
+    std::size_t gather(channel which, std::span<output_segment> segments);
+    void sent(channel which, std::size_t bytes);
+    void helper_done(std::uint64_t id, int exit_code);
+    // When expire() wants to be called next; `never` if not at all. Changes with every event.
+    instant next_deadline() const;
+    void expire();
+
+    // --- front ends ---
+    // See io_request. Refused requests (not Primary, out of range) end through io_done() as well.
+    void submit(io_request& request);
+
+    // --- commands (drbdsetup's) ---
+    outcome add_volume(volume_number volume, std::uint32_t minor);
+    outcome remove_volume(volume_number volume);
+    // Reads the metadata and goes on to the disk state that it says.
+    void attach(volume_number volume, const disk_properties& properties,
+                const options::disk_options& options, on_outcome done);
+    void detach(volume_number volume, bool force, on_outcome done);
+    outcome connect(const connect_arguments& arguments);
+    void disconnect(bool force, on_outcome done);
+    void primary(bool force, on_outcome done);
+    void secondary(on_outcome done);
+    void outdate(volume_number volume, on_outcome done);
+    void invalidate(volume_number volume, on_outcome done);
+    void invalidate_remote(volume_number volume, on_outcome done);
+    void pause_sync(volume_number volume, on_outcome done);
+    void resume_sync(volume_number volume, on_outcome done);
+    void suspend_io(on_outcome done);
+    void resume_io(on_outcome done);
+    void new_current_uuid(volume_number volume, bool clear_bitmap, on_outcome done);
+    void verify(volume_number volume, std::uint64_t start_sector, std::uint64_t stop_sector,
+                on_outcome done);
+    // The disk may have grown: new sizes as the host sees them. size_sectors 0: unchanged option.
+    void resize(volume_number volume, const disk_properties& properties,
+                std::uint64_t size_sectors, bool assume_peer_has_space, bool assume_clean,
+                on_outcome done);
+    outcome change_disk_options(volume_number volume, const options::disk_options& options);
+    outcome change_net_options(const options::net_options& options);
+    outcome change_resource_options(const options::resource_options& options);
+
+    resource_status status() const;
+
+private:
+    std::unique_ptr<machinery> machinery_;
+};
+
+} // namespace lockstep::replica
