@@ -1,4 +1,4 @@
-// The options of drbd.conf that an engine acts on, typed, with the defaults of 8.4.
+// The options of drbd.conf that an engine is given, typed, with the defaults of 8.4.
 // kernel/options/table.hpp knows their names, ranges and units, and converts from and to text.
 #pragma once
 
@@ -66,6 +66,9 @@ struct disk_options {
     std::uint32_t c_min_rate_kib = 250;
     bool discard_zeroes_if_aligned = true;
     std::uint32_t rs_discard_granularity = 0; // bytes; 0: off
+    // Kept for `show` and adjust only; the table says why they change nothing here.
+    std::uint32_t max_bio_bvecs = 0;
+    bool disable_write_same = false;
 
     bool operator==(const disk_options&) const = default;
 };
@@ -100,6 +103,8 @@ struct net_options {
     bool csums_after_crash_only = false;
     std::string verify_alg;
     bool use_rle = true;
+    // Kept for `show` and adjust only; the table says why it changes nothing here.
+    std::uint32_t unplug_watermark = 128;
 
     bool operator==(const net_options&) const = default;
 };
