@@ -1,0 +1,113 @@
+// What may follow what: the states of a volume, as tables and short rules. Every change of state
+// goes through `change`; nothing else decides about a state's validity.
+//
+// A change is wanted as mask and value. It is completed by `sanitize` (what follows from it by
+// necessity), and then checked: hard changes are facts (a disk broke, the line is down) and only
+// have to be possible; soft changes are requests and can be refused.
+//
+// Source of the rules: Linux 6.1, drivers/block/drbd/drbd_state.c.
+#pragma once
+
+#include "kernel/options/options.hpp"
+#include "kernel/state/types.hpp"
+
+#include <cstdint>
+#include <optional>
+
+namespace lockstep::state {
+
+// Facts around a volume on which the rules depend.
+struct transition_context {
+    options::fencing fencing = options::fencing::dont_care; // dont_care without a disk
+    bool net_configured = false; // a net section exists; else two Primaries are not checked
+    bool allow_two_primaries = false;
+    bool verify_algorithm_set = false;
+    std::uint32_t protocol_version = 101;   // agreed, or the last one that was
+    bool device_in_use = false;             // held open: mounted, an NBD client
+    bool other_volume_peer_primary = false; // the peer is Primary in any volume of the resource
+    bool suspend_without_data = false;      // on-no-data-accessible suspend-io
+    // Our STATE of the handshake is out, and the connection is not yet made: role and disk changes
+    // have to wait.
+    bool handshake_state_sent = false;
+    // The disk is Negotiating: what it and the peer's disk become if the connection breaks. Not set
+    // if its generation is not the one that this node presented (the disk is given up then).
+    struct negotiated_disks {
+        state::disk disk = disk::inconsistent;
+        state::disk peer_disk = disk::unknown;
+    };
+    std::optional<negotiated_disks> negotiating;
+};
+
+// Mask and value of a wanted change, in the bits of the STATE packet.
+struct state_change {
+    std::uint32_t mask = 0;
+    std::uint32_t value = 0;
+
+    bool operator==(const state_change&) const = default;
+
+    state_change with(role value_wanted) const;
+    state_change with(connection value_wanted) const;
+    state_change with(disk value_wanted) const;
+    state_change with_peer_disk(disk value_wanted) const;
+    state_change with_suspended(bool user, bool no_data, bool fencing) const; // all three
+    state_change with_user_pause(bool paused) const;
+
+    bool names_connection() const;
+};
+
+volume_state apply(const volume_state& now, const state_change& wanted);
+
+// What a node that was asked by STATE_CHG_REQ or CONN_ST_CHG_REQ tries: the asking node's change
+// seen from here. Empty if it names a connection state that cannot be asked for.
+std::optional<state_change> to_peer_view(const state_change& asked);
+
+// What `sanitize` had to do beyond the wish, for the log; the last one wins.
+enum class sanitize_note : std::uint8_t {
+    none,
+    verify_aborted,
+    resync_aborted,
+    connection_lost_while_negotiating, // no data
+    disk_raised,                       // a connection state implies a better disk
+    peer_disk_raised,
+};
+
+struct sanitized {
+    volume_state state;
+    sanitize_note note = sanitize_note::none;
+};
+
+sanitized sanitize(const volume_state& before, const volume_state& wanted,
+                   const transition_context& context);
+
+// Whether a state is allowed to stand.
+verdict check_state(const volume_state& wanted, const transition_context& context);
+// Whether a request may lead from one to the other.
+verdict check_soft_transition(const volume_state& before, const volume_state& wanted,
+                              const transition_context& context);
+// Whether even a fact can lead from one to the other.
+verdict check_transition(const volume_state& before, const volume_state& wanted);
+// The part of it that looks at the connection only; nothing_to_do if it stays.
+verdict check_connection(connection before, connection wanted);
+
+// The peer has to be asked before such a change is made.
+bool needs_cluster_wide(const volume_state& before, const volume_state& wanted);
+// The same question for a change of the connection of a resource (below 100: of a volume).
+bool disconnect_needs_peer(connection before, connection wanted);
+
+enum class change_kind : std::uint8_t { soft, hard };
+
+struct change_result {
+    verdict code = verdict::unknown_error; // >= success: `state` holds
+    volume_state state;                    // the new state, or what was refused
+    sanitize_note note = sanitize_note::none;
+
+    bool accepted() const { return code >= verdict::success; }
+};
+
+// Completes and checks a change. A soft change from a state that is itself not allowed, to one
+// that is refused for the same reason, is let through: it makes nothing worse.
+// nothing_to_do: the state stays as it is.
+change_result change(const volume_state& now, const state_change& wanted, change_kind kind,
+                     const transition_context& context);
+
+} // namespace lockstep::state
