@@ -130,7 +130,6 @@ private:
     std::uint64_t change_in_page(std::uint64_t first, std::uint64_t end);
     std::uint64_t count_in_page(std::uint64_t first, std::uint64_t end) const;
     std::uint64_t clipped_end(std::uint64_t first, std::uint64_t count) const;
-    void mask_tail();
 
     std::uint64_t device_sectors_ = 0;
     std::uint64_t bits_ = 0;
