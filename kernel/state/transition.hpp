@@ -45,20 +45,29 @@ struct state_change {
 
     bool operator==(const state_change&) const = default;
 
-    state_change with(role value_wanted) const;
-    state_change with(connection value_wanted) const;
-    state_change with(disk value_wanted) const;
-    state_change with_peer_disk(disk value_wanted) const;
-    state_change with_suspended(bool user, bool no_data, bool fencing) const; // all three
-    state_change with_user_pause(bool paused) const;
-
-    bool names_connection() const;
+    // The same change with one more field: state_change().with(role::primary).
+    state_change with(role wanted) const;
+    state_change with(connection wanted) const;
+    state_change with(disk wanted) const;
+    state_change with_peer(role wanted) const;
+    state_change with_peer(disk wanted) const;
+    state_change with_suspended_user(bool wanted) const;
+    state_change with_suspended_no_data(bool wanted) const;
+    state_change with_suspended_fencing(bool wanted) const;
+    state_change with_paused_after(bool wanted) const;
+    state_change with_paused_peer(bool wanted) const;
+    state_change with_paused_user(bool wanted) const;
 };
 
 volume_state apply(const volume_state& now, const state_change& wanted);
 
+// The change that makes `wanted` of any state: every field is named.
+state_change whole(const volume_state& wanted);
+
 // What a node that was asked by STATE_CHG_REQ or CONN_ST_CHG_REQ tries: the asking node's change
-// seen from here. Empty if it names a connection state that cannot be asked for.
+// seen from here. Empty (answer: not_supported) if it names anything that cannot be asked for:
+// connection states other than those that a node requests, values out of range, a field in part,
+// suspended I/O, or a paused sync.
 std::optional<state_change> to_peer_view(const state_change& asked);
 
 // What `sanitize` had to do beyond the wish, for the log; the last one wins.
@@ -91,10 +100,16 @@ verdict check_connection(connection before, connection wanted);
 
 // The peer has to be asked before such a change is made.
 bool needs_cluster_wide(const volume_state& before, const volume_state& wanted);
-// The same question for a change of the connection of a resource (below 100: of a volume).
+// The same question for a disconnect of the whole resource, which is asked from WFReportParams on.
 bool disconnect_needs_peer(connection before, connection wanted);
 
-enum class change_kind : std::uint8_t { soft, hard };
+enum class change_kind : std::uint8_t {
+    soft,
+    hard,
+    // The peer asked for it by CONN_ST_CHG_REQ: soft, and "become Outdated" leaves a disk alone
+    // that is worse than that.
+    asked_for_connection,
+};
 
 struct change_result {
     verdict code = verdict::unknown_error; // >= success: `state` holds

@@ -1,0 +1,414 @@
+// What completes a state, and which states and changes are allowed.
+#include "kernel/state/transition.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+
+namespace lockstep::state {
+
+namespace {
+
+bool is_verify(connection value) {
+    return value == connection::verify_s || value == connection::verify_t;
+}
+
+bool is_starting_sync(connection value) {
+    return value == connection::starting_sync_s || value == connection::starting_sync_t;
+}
+
+// The errors that end a connection, each followed by Unconnected or Disconnecting.
+bool is_connection_error(connection value) {
+    return value >= connection::timeout && value <= connection::tear_down;
+}
+
+bool primary_without_data(const volume_state& at) {
+    return at.role == role::primary && at.disk < disk::up_to_date &&
+           at.peer_disk < disk::up_to_date;
+}
+
+bool primary_alone_unfenced(const volume_state& at) {
+    return at.role == role::primary && at.connection < connection::connected &&
+           at.peer_disk > disk::outdated;
+}
+
+// Which disk states each connection state allows.
+struct disk_range {
+    disk own_min = disk::diskless;
+    disk own_max = disk::up_to_date;
+    disk peer_min = disk::inconsistent;
+    disk peer_max = disk::unknown;
+};
+
+disk_range range_of(connection value) {
+    switch (value) {
+    case connection::starting_sync_t:
+    case connection::wf_bitmap_t:
+    case connection::wf_sync_uuid:
+    case connection::paused_sync_t:
+    case connection::behind:
+        return {disk::inconsistent, disk::outdated, disk::up_to_date, disk::up_to_date};
+    case connection::sync_target:
+        return {disk::inconsistent, disk::inconsistent, disk::up_to_date, disk::up_to_date};
+    case connection::starting_sync_s:
+    case connection::wf_bitmap_s:
+    case connection::paused_sync_s:
+    case connection::ahead:
+        return {disk::up_to_date, disk::up_to_date, disk::inconsistent, disk::consistent};
+    case connection::sync_source:
+        return {disk::up_to_date, disk::up_to_date, disk::inconsistent, disk::inconsistent};
+    case connection::verify_s:
+    case connection::verify_t:
+        return {disk::up_to_date, disk::up_to_date, disk::up_to_date, disk::up_to_date};
+    case connection::connected:
+        return {disk::diskless, disk::up_to_date, disk::diskless, disk::up_to_date};
+    default: // not connected: the peer's disk is unknown, or what was last known to be worse
+        return {};
+    }
+}
+
+void forget_peer_without_connection(volume_state& at) {
+    if (at.connection >= connection::connected) {
+        return;
+    }
+    at.sync_paused_peer = false;
+    at.peer_role = role::unknown;
+    if (at.peer_disk > disk::unknown || at.peer_disk < disk::inconsistent) {
+        at.peer_disk = disk::unknown;
+    }
+}
+
+void forget_dependency_when_unconfigured(volume_state& at) {
+    if (at.connection == connection::standalone && at.disk == disk::diskless &&
+        at.role == role::secondary) {
+        at.sync_paused_after = false;
+    }
+}
+
+sanitize_note abort_sync_without_disk(volume_state& at) {
+    if (at.connection <= connection::connected ||
+        (at.disk > disk::failed && at.peer_disk > disk::failed)) {
+        return sanitize_note::none;
+    }
+    const bool verify = is_verify(at.connection);
+    at.connection = connection::connected;
+    return verify ? sanitize_note::verify_aborted : sanitize_note::resync_aborted;
+}
+
+sanitize_note end_negotiation(volume_state& at, const transition_context& context) {
+    if (at.connection >= connection::connected || at.disk != disk::negotiating) {
+        return sanitize_note::none;
+    }
+    if (context.negotiating) {
+        at.disk = context.negotiating->disk;
+        at.peer_disk = context.negotiating->peer_disk;
+        return sanitize_note::none;
+    }
+    at.disk = disk::diskless;
+    at.peer_disk = disk::unknown;
+    return sanitize_note::connection_lost_while_negotiating;
+}
+
+// Connected nodes know each other's data: Consistent and Outdated are words of nodes apart.
+disk known_when_connected(disk value) {
+    return value == disk::consistent || value == disk::outdated ? disk::up_to_date : value;
+}
+
+sanitize_note fit_disks(volume_state& at) {
+    if (at.connection >= connection::connected && at.connection < connection::ahead) {
+        at.disk = known_when_connected(at.disk);
+        at.peer_disk = known_when_connected(at.peer_disk);
+    }
+    const disk_range allowed = range_of(at.connection);
+    sanitize_note note = sanitize_note::none;
+    if (at.disk < allowed.own_min) {
+        note = sanitize_note::disk_raised;
+    }
+    if (at.peer_disk < allowed.peer_min) {
+        note = sanitize_note::peer_disk_raised;
+    }
+    at.disk = std::clamp(at.disk, allowed.own_min, allowed.own_max);
+    at.peer_disk = std::clamp(at.peer_disk, allowed.peer_min, allowed.peer_max);
+    return note;
+}
+
+void suspend_where_needed(const volume_state& before, volume_state& at,
+                          const transition_context& context) {
+    if (context.fencing == options::fencing::resource_and_stonith && primary_alone_unfenced(at) &&
+        !primary_alone_unfenced(before)) {
+        at.suspended_fencing = true;
+    }
+    if (context.suspend_without_data && primary_without_data(at) && !primary_without_data(before)) {
+        at.suspended_no_data = true;
+    }
+}
+
+connection with_pause(connection value, bool paused) {
+    switch (value) {
+    case connection::sync_source:
+    case connection::paused_sync_s:
+        return paused ? connection::paused_sync_s : connection::sync_source;
+    case connection::sync_target:
+    case connection::paused_sync_t:
+        return paused ? connection::paused_sync_t : connection::sync_target;
+    default:
+        return value;
+    }
+}
+
+sanitize_note later_of(sanitize_note a, sanitize_note b) {
+    return b == sanitize_note::none ? a : b;
+}
+
+verdict check_primary_alone(const volume_state& at, const transition_context& context) {
+    if (at.role != role::primary || at.connection >= connection::connected) {
+        return verdict::success;
+    }
+    if (at.disk < disk::up_to_date) {
+        return verdict::no_up_to_date_disk;
+    }
+    const bool fences = context.fencing != options::fencing::dont_care;
+    return fences && at.peer_disk >= disk::unknown ? verdict::primary_needs_peer : verdict::success;
+}
+
+verdict check_roles(const volume_state& at, const transition_context& context) {
+    if (at.role == role::primary && context.net_configured && !context.allow_two_primaries) {
+        if (at.peer_role == role::primary) {
+            return verdict::two_primaries;
+        }
+        if (context.other_volume_peer_primary) {
+            return verdict::other_volume_peer_primary;
+        }
+    }
+    if (at.role == role::secondary && context.device_in_use) {
+        return verdict::device_in_use;
+    }
+    const verdict alone = check_primary_alone(at, context);
+    if (alone != verdict::success) {
+        return alone;
+    }
+    const bool no_data = at.role == role::primary && at.disk <= disk::inconsistent &&
+                         at.peer_disk <= disk::inconsistent;
+    return no_data ? verdict::no_up_to_date_disk : verdict::success;
+}
+
+// States beyond Connected are syncs and verifies of some kind: both disks take part.
+verdict check_sync_disks(const volume_state& at) {
+    if (at.connection <= connection::connected) {
+        return verdict::success;
+    }
+    if (at.disk < disk::inconsistent) {
+        return verdict::no_local_disk;
+    }
+    if (at.peer_disk < disk::inconsistent) {
+        return verdict::no_remote_disk;
+    }
+    const bool none_good = at.disk < disk::up_to_date && at.peer_disk < disk::up_to_date;
+    return none_good ? verdict::no_up_to_date_disk : verdict::success;
+}
+
+verdict check_outdated(const volume_state& at) {
+    const bool has_good_data =
+        at.connection == connection::connected || at.connection == connection::wf_bitmap_s ||
+        at.connection == connection::sync_source || at.connection == connection::paused_sync_s;
+    return has_good_data && at.disk == disk::outdated ? verdict::connected_outdates
+                                                      : verdict::success;
+}
+
+verdict check_verify(const volume_state& at, const transition_context& context) {
+    if (!is_verify(at.connection)) {
+        return verdict::success;
+    }
+    if (!context.verify_algorithm_set) {
+        return verdict::no_verify_algorithm;
+    }
+    return context.protocol_version < 88 ? verdict::not_supported : verdict::success;
+}
+
+verdict check_unknown_peer_disk(const volume_state& at) {
+    if (at.connection < connection::connected || at.peer_disk != disk::unknown) {
+        return verdict::success;
+    }
+    return is_starting_sync(at.connection) ? verdict::need_connection : verdict::connected_outdates;
+}
+
+verdict first_refusal(std::initializer_list<verdict> verdicts) {
+    for (const verdict one : verdicts) {
+        if (one < verdict::success) {
+            return one;
+        }
+    }
+    return verdict::success;
+}
+
+// While the connection is being made only the connection may change; everything else waits.
+bool disturbs_handshake(const volume_state& before, const volume_state& wanted) {
+    const bool begins = before.connection == connection::wf_connection &&
+                        wanted.connection == connection::wf_report_params;
+    const bool ends = before.connection == connection::wf_report_params &&
+                      wanted.connection >= connection::connected;
+    return !begins && !ends;
+}
+
+// A promotion in the middle of the handshake that `primary --force` on the peer began.
+bool promotes_during_forced_sync(const volume_state& before, const volume_state& wanted) {
+    return before.role != role::primary && wanted.role == role::primary &&
+           wanted.peer_disk == disk::up_to_date && wanted.disk != disk::up_to_date &&
+           wanted.disk != disk::diskless &&
+           (wanted.connection <= connection::wf_sync_uuid ||
+            wanted.connection != before.connection);
+}
+
+verdict check_soft_sync(const volume_state& before, const volume_state& wanted) {
+    const connection from = before.connection;
+    const connection to = wanted.connection;
+    const bool running = to == connection::sync_target || to == connection::sync_source;
+    if (running && from < connection::wf_report_params) {
+        return verdict::need_connection;
+    }
+    if ((is_starting_sync(to) || is_verify(to)) && from < connection::connected) {
+        return verdict::need_connection;
+    }
+    const bool begins_verify = is_verify(to) && to != from;
+    return begins_verify && from > connection::connected ? verdict::resync_running
+                                                         : verdict::success;
+}
+
+verdict check_soft_disk(const volume_state& before, const volume_state& wanted) {
+    if (wanted.disk == disk::outdated && before.disk < disk::outdated &&
+        before.disk != disk::attaching) {
+        return verdict::lower_than_outdated;
+    }
+    return verdict::success;
+}
+
+verdict check_soft_connection(const volume_state& before, const volume_state& wanted) {
+    const connection from = before.connection;
+    const connection to = wanted.connection;
+    if (to == connection::wf_connection && from < connection::unconnected) {
+        return verdict::no_net_config;
+    }
+    if (wanted.disk > disk::attaching && before.disk == disk::diskless) {
+        return verdict::is_diskless;
+    }
+    if (to == connection::disconnecting && from == connection::standalone) {
+        return verdict::already_standalone;
+    }
+    return is_starting_sync(to) && from > connection::connected ? verdict::resync_running
+                                                                : verdict::success;
+}
+
+verdict check_transience(const volume_state& before, const volume_state& wanted,
+                         const transition_context& context) {
+    const bool transient = promotes_during_forced_sync(before, wanted) ||
+                           (context.handshake_state_sent && disturbs_handshake(before, wanted)) ||
+                           (wanted.connection == connection::disconnecting &&
+                            before.connection == connection::unconnected);
+    return transient ? verdict::in_transient_state : verdict::success;
+}
+
+verdict check_soft_outdate(const volume_state& before, const volume_state& wanted) {
+    const bool without_peer =
+        wanted.connection == connection::disconnecting && wanted.peer_disk == disk::outdated &&
+        before.connection < connection::connected && before.peer_disk > disk::outdated;
+    return without_peer ? verdict::outdate_without_connection : verdict::success;
+}
+
+} // namespace
+
+sanitized sanitize(const volume_state& before, const volume_state& wanted,
+                   const transition_context& context) {
+    sanitized result = {wanted, sanitize_note::none};
+    volume_state& at = result.state;
+    forget_peer_without_connection(at);
+    forget_dependency_when_unconfigured(at);
+    result.note = abort_sync_without_disk(at);
+    result.note = later_of(result.note, end_negotiation(at, context));
+    result.note = later_of(result.note, fit_disks(at));
+    suspend_where_needed(before, at, context);
+    at.connection = with_pause(at.connection,
+                               at.sync_paused_after || at.sync_paused_peer || at.sync_paused_user);
+    return result;
+}
+
+verdict check_state(const volume_state& wanted, const transition_context& context) {
+    const bool without_data = primary_without_data(wanted);
+    return first_refusal({
+        check_roles(wanted, context),
+        check_sync_disks(wanted),
+        check_outdated(wanted),
+        check_verify(wanted, context),
+        without_data ? verdict::no_up_to_date_disk : verdict::success,
+        check_unknown_peer_disk(wanted),
+    });
+}
+
+// More than one reason may apply: the order decides which of them the user is told.
+verdict check_soft_transition(const volume_state& before, const volume_state& wanted,
+                              const transition_context& context) {
+    return first_refusal({
+        check_soft_outdate(before, wanted),
+        check_soft_sync(before, wanted),
+        check_transience(before, wanted, context),
+        check_soft_disk(before, wanted),
+        check_soft_connection(before, wanted),
+    });
+}
+
+verdict check_connection(connection before, connection wanted) {
+    if (before == wanted) {
+        return verdict::nothing_to_do;
+    }
+    if (before == connection::standalone && wanted == connection::disconnecting) {
+        return verdict::already_standalone;
+    }
+    if (before == connection::standalone && wanted != connection::unconnected) {
+        return verdict::need_connection;
+    }
+    // Every connection is made by way of WFReportParams.
+    if (before < connection::wf_report_params && wanted >= connection::connected) {
+        return verdict::need_connection;
+    }
+    if (is_connection_error(before) && wanted != connection::unconnected &&
+        wanted != connection::disconnecting) {
+        return verdict::in_transient_state;
+    }
+    if (before == connection::disconnecting && wanted != connection::standalone) {
+        return verdict::in_transient_state;
+    }
+    return verdict::success;
+}
+
+verdict check_transition(const volume_state& before, const volume_state& wanted) {
+    if (wanted.disk == disk::failed && before.disk == disk::diskless) {
+        return verdict::is_diskless;
+    }
+    return check_connection(before.connection, wanted.connection);
+}
+
+bool needs_cluster_wide(const volume_state& before, const volume_state& wanted) {
+    if (before.connection < connection::connected) {
+        return false;
+    }
+    if (wanted.connection == connection::disconnecting) {
+        return true;
+    }
+    const bool from_connected = before.connection == connection::connected;
+    if (from_connected && (wanted.connection == connection::verify_s ||
+                           wanted.connection == connection::wf_report_params)) {
+        return true;
+    }
+    if (wanted.connection < connection::connected) {
+        return false;
+    }
+    const bool promotes = before.role != role::primary && wanted.role == role::primary;
+    const bool starts_sync =
+        is_starting_sync(wanted.connection) && wanted.connection != before.connection;
+    const bool detaches = before.disk != disk::failed && wanted.disk == disk::failed;
+    return promotes || starts_sync || detaches;
+}
+
+bool disconnect_needs_peer(connection before, connection wanted) {
+    return before >= connection::wf_report_params && wanted == connection::disconnecting;
+}
+
+} // namespace lockstep::state
