@@ -38,29 +38,26 @@
 #include <vector>
 
 #include "kernel/base/bytes.hpp"
+#include "kernel/format/activity_log.hpp"
+#include "kernel/format/geometry.hpp"
 
 namespace lockstep::replica {
 
 class activity_log {
 public:
-    static constexpr std::uint32_t extent_sectors = 8192; // 4 MiB
-    static constexpr std::uint32_t updates_per_transaction = 64;
-    static constexpr std::uint32_t context_per_transaction = 919;
-    static constexpr std::uint32_t slots_min = 67;
-    static constexpr std::uint32_t slots_max = 65534;
-    static constexpr std::uint32_t no_extent = 0xffffffff;
+    // Extents in one begin(): 128 MiB of discard touch 33.
+    static constexpr std::uint32_t range_max = 64;
 
     static std::uint32_t extent_of_sector(std::uint64_t sector) {
-        return static_cast<std::uint32_t>(sector / extent_sectors);
+        return static_cast<std::uint32_t>(sector / format::al_extent_sectors);
     }
     // The configured al-extents, limited so that the ring always holds a whole set of contexts and
     // one transaction more: 919 * (blocks - 1), 6433 for the ring of 32 KiB.
-    static std::uint32_t slots_for(std::uint32_t al_extents, std::uint32_t ring_blocks);
+    static std::uint32_t slots_for(std::uint32_t al_extents, format::al_striping ring);
 
-    // `slots` from slots_for(); the ring has stripes * stripe_blocks blocks of 4 KiB, laid out as
-    // the superblock's al_stripes and al_stripe_size_4k say. The log is empty (the metadata was
-    // applied before: apply-al) and goes on with `first_transaction`, DRBD's 0 after an attach.
-    activity_log(std::uint32_t slots, std::uint32_t stripes, std::uint32_t stripe_blocks,
+    // `slots` from slots_for(). The log is empty (what was in it has been applied: apply-al) and
+    // goes on with `first_transaction`; DRBD starts with 0 after each attach.
+    activity_log(std::uint32_t slots, format::al_striping ring,
                  std::uint32_t first_transaction = 0);
 
     enum class grant : std::uint8_t { active, wait_transaction, full };
@@ -70,7 +67,7 @@ public:
     };
 
     // Takes a reference on each extent first..last, on all of them or (full) on none. The range is
-    // at most slots_min extents (128 MiB of discard are 33).
+    // at most range_max extents.
     begun begin(std::uint32_t first, std::uint32_t last);
     // Gives the references back. True if an extent was left without any: resync and writes that
     // were refused may find room now.
@@ -78,7 +75,7 @@ public:
 
     struct transaction {
         std::uint32_t number = 0;
-        std::uint32_t ring_block = 0; // 4 KiB blocks from the start of the ring
+        std::uint64_t ring_block = 0; // block of 4 KiB within the activity log area
         // Extents that the log forgets, valid until the next prepare: their bitmap pages must be
         // stored, and the data they protected flushed, before the block is written.
         std::span<const std::uint32_t> evicted;
@@ -90,7 +87,7 @@ public:
     // Builds the next transaction in `block` (4096 bytes) from the oldest up to 64 changes.
     transaction prepare_transaction(byte_span block);
     // One without changes, as DRBD writes to every block of a new ring before its first use: call
-    // ring_blocks() times, each followed by commit_transaction().
+    // ring().total_blocks() times, each followed by commit_transaction().
     transaction prepare_empty_transaction(byte_span block);
     // The transaction is on stable storage: its extents are active.
     void commit_transaction();
@@ -98,7 +95,7 @@ public:
     std::uint64_t committed() const { return committed_; }
 
     std::uint32_t slots() const { return static_cast<std::uint32_t>(slots_.size()); }
-    std::uint32_t ring_blocks() const { return stripes_ * stripe_blocks_; }
+    format::al_striping ring() const { return ring_; }
     std::uint32_t next_transaction() const { return next_transaction_; }
     // In the log on disk and not about to be replaced.
     bool is_active(std::uint32_t extent) const;
@@ -109,9 +106,9 @@ public:
     // What an apply-al would find after a crash now: calls visit(extent) for each committed slot.
     template <class Visitor>
     void for_each_committed(Visitor&& visit) const {
-        for (const auto& slot : slots_) {
-            if (slot.committed != no_extent) {
-                visit(slot.committed);
+        for (const std::uint32_t extent : committed_extents_) {
+            if (extent != format::al_free) {
+                visit(extent);
             }
         }
     }
@@ -123,8 +120,7 @@ private:
     enum class slot_state : std::uint8_t { free, idle, used, pending, sent };
 
     struct slot {
-        std::uint32_t committed = no_extent; // what the log on disk says
-        std::uint32_t extent = no_extent;    // what begin() finds: the same, or what comes next
+        std::uint32_t extent = format::al_free; // what begin() finds: may not be committed yet
         std::uint32_t references = 0;
         index previous = nil; // neighbours in the list of its state
         index next = nil;
@@ -149,21 +145,23 @@ private:
     bool release(index at);
     void assign(std::uint32_t extent);
     std::uint64_t ticket_for_change();
-    transaction build(byte_span block, bool with_changes);
+    transaction build(byte_span block, std::uint32_t changes, std::uint32_t evictions);
 
     std::vector<slot> slots_;
+    std::vector<std::uint32_t> committed_extents_; // of each slot: what the log on disk says
     std::vector<index> buckets_;
     list free_;
     list idle_; // longest unused first
     list pending_;
     list sent_;
-    std::array<std::uint32_t, updates_per_transaction> evicted_{};
-    std::uint32_t stripes_;
-    std::uint32_t stripe_blocks_;
+    std::array<format::al_update, format::al_updates_max> updates_{};
+    std::array<std::uint32_t, format::al_updates_max> evicted_{};
+    format::al_striping ring_;
     std::uint32_t next_transaction_;
-    std::uint32_t context_start_ = 0;
+    std::uint16_t context_first_ = 0;
     std::uint32_t used_ = 0;
     bool under_way_ = false;
+    std::uint64_t under_way_ticket_ = 0; // 0: one without changes
     // Tickets number the transactions with changes. The open one still takes changes.
     std::uint64_t committed_ = 0;
     std::uint64_t open_ticket_ = 1;
