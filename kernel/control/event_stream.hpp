@@ -16,11 +16,12 @@ namespace lockstep::control {
 // connection, devices, peer devices.
 std::vector<event> describe(const snapshot& from, std::int64_t time_us);
 
-// The promotion score of DRBD 9.14: 0 if this node cannot become primary now, else 10000 if every
-// volume has a local disk, plus 100 times the UpToDate local volumes (at most 99), plus the lowest
-// number of UpToDate replicas of a volume.
+// What later versions of DRBD tell cluster managers (drbd-utils 9.14 and newer): may this node be
+// promoted, and how good would that be. The score is 0 if some volume has no UpToDate copy in
+// reach, else 10000 if every volume has a local disk, plus 100 times the UpToDate local volumes
+// (at most 99), plus the lowest number of UpToDate copies of a volume.
 struct promotion {
-    bool possible = false;
+    bool possible = false; // data in reach, and nobody is Primary
     std::uint32_t score = 0;
 };
 promotion promotion_of(const snapshot& from);

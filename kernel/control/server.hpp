@@ -33,10 +33,10 @@ constexpr std::size_t max_unanswered_requests = 64;
 class transport {
 public:
     virtual ~transport() = default;
-    // server::output(client) has become something to send.
+    // server::take_output(client) has something to give.
     virtual void output_ready(client_id client) = 0;
-    // Send what is in server::output(client), then close and say server::gone(). `at_once`: do not
-    // send any more.
+    // Send what server::take_output(client) gives, then close and say server::gone(). `at_once`: do
+    // not send any more.
     virtual void hang_up(client_id client, bool at_once) = 0;
     // Microseconds since 1970.
     virtual std::int64_t wall_clock_us() = 0;
@@ -54,9 +54,8 @@ public:
     void received(client_id client, std::string_view bytes);
     void gone(client_id client);
 
-    // Bytes to send, valid until the next call of the server; and how many of them were sent.
-    std::string_view output(client_id client) const;
-    void output_taken(client_id client, std::size_t bytes);
+    // All bytes that wait to be sent. The limit of a client's queue counts what was not yet taken.
+    std::string take_output(client_id client);
 
     // To be called from ports::changed(), and when something that only the engine knows (a device
     // name, an address) has changed. Costs nothing while nobody watches.

@@ -42,13 +42,21 @@ private:
                   std::string path, hello greeting);
     void accept_next();
     void accepted(int result);
+    void admit(host::owned_fd socket);
     void receive_next(connection& from);
     void received(connection& from, int result);
     void send_next(connection& to);
     void sent(connection& to, int result);
     void drop(connection& which);
     void sweep();
-    void linger_over();
+    void drop_all();
+
+    // Loop objects that know whom they belong to.
+    template <class Kind>
+    struct owned : Kind {
+        using Kind::Kind;
+        socket_server* owner = nullptr;
+    };
 
     host::event_loop& loop_;
     host::owned_fd listening_;
@@ -56,9 +64,10 @@ private:
     server server_;
     client_id next_id_ = 1;
     std::map<client_id, std::unique_ptr<connection>> connections_;
-    host::completion accept_;
-    host::deferred sweep_;
-    host::timer linger_;
+    owned<host::completion> accept_;
+    owned<host::deferred> sweep_;
+    owned<host::timer> linger_;
+    owned<host::timer> accept_again_; // after a failure such as too many open files
     bool closing_ = false;
 };
 
