@@ -71,7 +71,8 @@ generation adopt_sync_uuid(const generation& own, std::uint64_t sync_uuid, role 
 generation finish_sync_source(const generation& own);
 generation finish_sync_target(const generation& own, const generation& peer, role own_role);
 
-// The lowest bit of the current identifier follows the role.
+// The lowest bit of the current identifier follows the role. On promotion this comes after
+// new_current(), if that is due: the base then says that the two did not part under a Primary.
 generation with_role(const generation& own, role own_role);
 
 // The peer's data were there, and are not any more (DUnknown, Diskless, Failed or Outdated now).
