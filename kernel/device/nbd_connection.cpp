@@ -1,0 +1,119 @@
+#include "kernel/device/nbd_connection.hpp"
+
+#include <cerrno>
+#include <span>
+
+#include "kernel/base/check.hpp"
+
+namespace lockstep::device {
+
+nbd_connection::nbd_connection(host::event_loop& loop, host::owned_fd socket, nbd_exports& exports,
+                               replica::buffer_pool& buffers, nbd_connection_owner& owner)
+    : loop_(loop), socket_(std::move(socket)), owner_(&owner), session_(exports, buffers, *this) {
+    receive_.connection = this;
+    receive_.done = [](host::completion& self, int result, unsigned) {
+        static_cast<operation&>(self).connection->receive_ended(result);
+    };
+    send_.connection = this;
+    send_.done = [](host::completion& self, int result, unsigned) {
+        static_cast<operation&>(self).connection->send_ended(result);
+    };
+    turn_.connection = this;
+    turn_.run = [](host::deferred& self) { static_cast<turn&>(self).connection->take_turn(); };
+    loop_.defer(turn_);
+}
+
+nbd_connection::~nbd_connection() {
+    LOCKSTEP_CHECK(quiet());
+    loop_.remove(turn_);
+}
+
+bool nbd_connection::quiet() const {
+    return !receive_.pending && !send_.pending && session_.idle();
+}
+
+void nbd_connection::wants_turn(nbd_session&) {
+    loop_.defer(turn_);
+}
+
+void nbd_connection::disconnect() {
+    session_.end();
+    loop_.defer(turn_);
+}
+
+void nbd_connection::take_turn() {
+    if (closed_) {
+        return;
+    }
+    session_.resume();
+    if (session_.finished()) {
+        if (!shut_down_) {
+            // Ends a receive or send that waits in the kernel.
+            shut_down_ = true;
+            ::shutdown(socket_.get(), SHUT_RDWR);
+        }
+        session_.end();
+        if (quiet()) {
+            closed_ = true;
+            socket_.reset();
+            owner_->connection_closed(*this);
+        }
+        return;
+    }
+    start_receive();
+    start_send();
+}
+
+void nbd_connection::start_receive() {
+    if (receive_.pending) {
+        return;
+    }
+    const std::array<byte_span, 2> targets = session_.receive_targets();
+    std::size_t count = 0;
+    for (const byte_span& target : targets) {
+        if (!target.empty()) {
+            receive_parts_[count++] = {target.data(), target.size()};
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    receive_message_.msg_iov = receive_parts_.data();
+    receive_message_.msg_iovlen = count;
+    loop_.recvmsg(receive_, socket_.get(), &receive_message_);
+}
+
+void nbd_connection::start_send() {
+    if (send_.pending || !session_.has_output()) {
+        return;
+    }
+    std::array<nbd_session::segment, segments_max> segments;
+    const std::size_t count = session_.gather(segments);
+    for (std::size_t i = 0; i < count; ++i) {
+        send_parts_[i] = {const_cast<std::byte*>(segments[i].bytes), segments[i].size};
+    }
+    send_message_.msg_iov = send_parts_.data();
+    send_message_.msg_iovlen = count;
+    loop_.sendmsg(send_, socket_.get(), &send_message_);
+}
+
+void nbd_connection::receive_ended(int result) {
+    if (result == -EINTR || result == -EAGAIN) {
+        result = 0;
+    } else if (result <= 0) {
+        session_.end();
+        result = 0;
+    }
+    session_.received(static_cast<std::size_t>(result));
+    loop_.defer(turn_);
+}
+
+void nbd_connection::send_ended(int result) {
+    if (result < 0 && result != -EINTR && result != -EAGAIN) {
+        session_.end();
+    }
+    session_.sent(result < 0 ? 0 : static_cast<std::size_t>(result));
+    loop_.defer(turn_);
+}
+
+} // namespace lockstep::device
