@@ -14,8 +14,8 @@
 // - The budget is spent whenever replies make room in the window (half of max-buffers), not only
 //   at the step: 4 MiB in 0.1 s would be no more than 40 MiB/s.
 // - As long as the whole budget is spent and comes back within its step, the budget doubles, from
-//   the first backlog on grows by an eighth; DRBD adds a few KiB/s in each step. While doubling, a
-//   step ends as soon as everything has come back.
+//   the first backlog on it grows by an eighth; DRBD adds a few KiB/s in each step. Below the
+//   maximum a step ends as soon as everything has come back, so that the link is not idle.
 // - Never more than c-max-rate (resync-rate) in any second, however the steps fall.
 //
 // Sources: Linux 6.1 drivers/block/drbd/drbd_worker.c (drbd_rs_controller,
@@ -29,6 +29,8 @@
 
 #include "kernel/options/options.hpp"
 #include "kernel/replica/ports.hpp"
+#include "kernel/replica/rate_meter.hpp"
+#include "kernel/replica/resync_throttle.hpp"
 
 namespace lockstep::replica {
 
@@ -43,12 +45,10 @@ public:
     // A resync or verify begins or goes on after a pause.
     void start(instant now);
 
-    // What happened since the last call: replies (sectors that are no longer in flight),
-    // application I/O on the disk (sectors read and written), and whether an application write
-    // waits for the resync or for a transaction of the activity log because of it.
+    // Replies came in: so many sectors are no longer in flight.
     void arrived(std::uint64_t sectors) { arrived_ += sectors; }
-    void application_used(std::uint64_t sectors) { application_ += sectors; }
-    void application_waits() { application_waits_ = true; }
+    // Tell it what the application does (see there).
+    resync_throttle& throttle() { return throttle_; }
 
     // How many blocks of 4 KiB may be requested now, with so much still in flight. Ask after each
     // reply and at next_at().
@@ -60,6 +60,7 @@ public:
 
     // KiB/s aimed at: "want" in /proc/drbd.
     std::uint32_t want_kib() const { return want_kib_; }
+    // Whether the last step was held to c-min-rate.
     bool throttled() const { return throttled_; }
 
 private:
@@ -69,22 +70,20 @@ private:
     static constexpr std::uint32_t plan_max = 300;
 
     bool fixed_rate() const { return plan_steps_ == 0; }
-    std::uint64_t cap_sectors_per_second() const;
-    void step(instant now, std::uint64_t in_flight);
-    std::int64_t controlled(std::uint64_t in_flight);
-    std::int64_t grown(std::int64_t planned, std::uint64_t in_flight, std::int64_t cap);
-    std::int64_t metered(std::uint32_t rate_kib, instant elapsed);
-    void observe_application(instant now);
+    std::int64_t most_in_a_second() const;
+    void step(instant now, std::int64_t in_flight);
+    std::int64_t planned(std::int64_t in_flight);
+    std::int64_t grown(std::int64_t plan, std::int64_t in_flight);
+    void forget_plan();
     void advance_slots(instant now);
 
-    // Options.
+    // Options; sectors and steps.
     std::uint32_t plan_steps_ = 0;
-    std::uint32_t delay_target_ds_ = 0;
-    std::uint32_t fill_target_ = 0; // sectors
+    std::int64_t delay_steps_ = 0;
+    std::int64_t fill_target_ = 0;
     std::uint32_t max_rate_kib_ = 0;
-    std::uint32_t min_rate_kib_ = 0;
     std::uint32_t resync_rate_kib_ = 0;
-    std::uint64_t window_ = 0; // sectors
+    std::int64_t window_ = 0;
 
     // Corrections planned for the coming steps, and their sum.
     std::array<std::int64_t, plan_max> plan_{};
@@ -95,19 +94,18 @@ private:
     bool stepped_ = false;         // since start()
     std::int64_t budget_ = 0;      // sectors left of this step
     std::int64_t step_budget_ = 0; // what it began with
-    std::int64_t fraction_ = 0;    // metered rates: what no whole step was paid for, in 1/1e9
-    bool budget_spent_ = false;    // the budget was what held us back
+    std::int64_t target_ = 0;      // what the plan wants in flight
     bool ramping_ = true;
-    std::uint64_t arrived_ = 0;
-    std::uint64_t application_ = 0;
-    bool application_waits_ = false;
-    instant application_until_ = 0;
+    bool below_maximum_ = true;
+    std::uint64_t arrived_ = 0; // since the last step
+    rate_meter fixed_;
+    resync_throttle throttle_;
     bool throttled_ = false;
     std::uint32_t want_kib_ = 0;
 
     // Sectors requested in the slots of the last second.
-    std::array<std::uint64_t, slots> asked_{};
-    std::uint64_t asked_total_ = 0;
+    std::array<std::int64_t, slots> asked_{};
+    std::int64_t asked_total_ = 0;
     std::uint64_t slot_ = 0; // number of the current one, since time 0
 };
 
