@@ -122,7 +122,7 @@ compressed_part encode_runs(byte_span payload, std::uint64_t from, std::uint64_t
         }
         at = end;
     }
-    if (at - from < code.bytes() * 8) {
+    if (at == from || at - from < code.bytes() * 8) {
         return {0, from / 64 * 64};
     }
     payload.front() = detail::compressed_bitmap_mark(first_is_set, code.unused_bits());

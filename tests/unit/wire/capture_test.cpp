@@ -14,6 +14,7 @@
 #include "kernel/wire/run_length.hpp"
 #include "support/drbd_capture.hpp"
 #include "support/payload_types.hpp"
+#include "support/plain_bits.hpp"
 
 // Last: its macro fail() must not meet the function of that name.
 #include "unit/cmocka.hpp"
@@ -23,6 +24,7 @@ namespace lockstep {
 namespace {
 
 using support::drbd_packet;
+using support::plain_bits;
 using wire::command;
 
 struct capture {
@@ -141,44 +143,6 @@ void captures_cover_all_versions_that_they_are_named_after(void**) {
     }
     assert_int_equal(named("hostpeer-v101-nofeatures").packets.back().rules.features, 0);
 }
-
-// A bitmap for tests: one bit in a vector of words.
-class plain_bits {
-public:
-    explicit plain_bits(std::uint64_t count) : words_((count + 63) / 64), count_(count) {}
-
-    void set(std::uint64_t bit) { words_[bit / 64] |= std::uint64_t{1} << bit % 64; }
-    bool test(std::uint64_t bit) const { return (words_[bit / 64] >> bit % 64 & 1) != 0; }
-    std::uint64_t find_next_set(std::uint64_t from) const { return find(from, true); }
-    std::uint64_t find_next_clear(std::uint64_t from) const { return find(from, false); }
-    std::uint64_t weight() const {
-        std::uint64_t out = 0;
-        for (const auto word : words_) {
-            out += static_cast<std::uint64_t>(std::popcount(word));
-        }
-        return out;
-    }
-    bool includes(const plain_bits& other) const {
-        for (std::size_t i = 0; i < words_.size(); ++i) {
-            if ((other.words_[i] & ~words_[i]) != 0) {
-                return false;
-            }
-        }
-        return true;
-    }
-    std::vector<std::uint64_t>& words() { return words_; }
-
-private:
-    std::uint64_t find(std::uint64_t from, bool value) const {
-        while (from < count_ && test(from) != value) {
-            ++from;
-        }
-        return from;
-    }
-
-    std::vector<std::uint64_t> words_;
-    std::uint64_t count_;
-};
 
 // What one node has sent of its bitmap, and what is known for the comparison.
 struct bitmap_of_node {
