@@ -65,6 +65,19 @@ void speed_is_that_of_the_last_marks(void**) {
     assert_false(shown.stalled);
 }
 
+void speed_is_taken_from_the_oldest_mark_but_one(void**) {
+    rate_marks subject;
+    subject.start(0, 100'000);
+    std::uint64_t left = 100'000;
+    for (instant i = 1; i <= 9; ++i) {
+        left -= i * 300; // each three seconds faster
+        subject.advance(3 * i * second, left);
+    }
+    // Nine marks were set: the oldest of eight is that of 6 s, the next one that of 9 s.
+    const std::uint64_t since_9_s = (4 + 5 + 6 + 7 + 8 + 9) * 300;
+    assert_int_equal(subject.progress(27 * second, left).speed_kib, since_9_s / 18 * 4);
+}
+
 void no_progress_for_three_minutes_is_stalled(void**) {
     rate_marks subject;
     subject.start(0, 1'000'000);
@@ -113,6 +126,7 @@ int main() {
         cmocka_unit_test(remaining_time_is_that_of_the_walkthrough),
         cmocka_unit_test(permille_runs_from_0_to_1000),
         cmocka_unit_test(speed_is_that_of_the_last_marks),
+        cmocka_unit_test(speed_is_taken_from_the_oldest_mark_but_one),
         cmocka_unit_test(no_progress_for_three_minutes_is_stalled),
         cmocka_unit_test(pauses_do_not_count),
         cmocka_unit_test(bits_set_during_the_run_do_not_underflow),
