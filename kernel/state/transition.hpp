@@ -13,30 +13,30 @@
 // "." if nothing does, or the verdict of the refusal. A test compares every cell with the code.
 //
 //                    conn wait met agree disc lost left inval src verif pause derr end
-// SA StandAlone           UC    -15 -15    -15      -9  -15  -15     -15    -15    -15     = =   .
-// DG Disconnecting       -18    -18 -18    -15       .  -18  -18     -15    -15    -15     = =  SA
-// UC Unconnected           .     WC  WR    -15     -18   NF   TD     -15    -15    -15     = =  SA
-// TO Timeout              UC    -18 -18    -15      DG  -18  -18     -15    -15    -15     = = -18
-// BP BrokenPipe           UC    -18 -18    -15      DG  -18  -18     -15    -15    -15     = = -18
-// NF NetworkFailure       UC    -18 -18    -15      DG    .  -18     -15    -15    -15     = = -18
-// PE ProtocolError        UC    -18 -18    -15      DG  -18  -18     -15    -15    -15     = = -18
-// TD TearDown             UC    -18 -18    -15      DG  -18    .     -15    -15    -15     = = -18
-// WC WFConnection         UC      .  WR    -15      DG   NF   TD     -15    -15    -15     = =  SA
-// WR WFReportParams       UC     WC   .     CO      DG   NF   TD     -15     SS    -15     = =  SA
-// CO Connected            UC     WC  WR      .      DG   NF   TD      XT     SS     VS     = =  SA
-// XS StartingSyncS        UC     WC  WR     CO      DG   NF   TD      -8     SS     -8    -8 CO  SA
-// XT StartingSyncT        UC     WC  WR     CO      DG   NF   TD       .     SS     -8    -8 CO  SA
-// BS WFBitMapS            UC     WC  WR     CO      DG   NF   TD      -8     SS     -8     = CO  SA
-// BT WFBitMapT            UC     WC  WR     CO      DG   NF   TD      -8     SS     -8     = CO  SA
-// WU WFSyncUUID           UC     WC  WR     CO      DG   NF   TD      -8     SS     -8     = CO  SA
-// SS SyncSource           UC     WC  WR     CO      DG   NF   TD      -8      .     -8    PS CO  SA
-// ST SyncTarget           UC     WC  WR     CO      DG   NF   TD      -8     SS     -8    PT CO  SA
-// VS VerifyS              UC     WC  WR     CO      DG   NF   TD      -8     SS      .     = CO  SA
-// VT VerifyT              UC     WC  WR     CO      DG   NF   TD      -8     SS     -8     = CO  SA
-// PS PausedSyncS          UC     WC  WR     CO      DG   NF   TD      -8      =     -8     . CO  SA
-// PT PausedSyncT          UC     WC  WR     CO      DG   NF   TD      -8     PS     -8     . CO  SA
-// AH Ahead                UC     WC  WR     CO      DG   NF   TD      -8     SS     -8     = CO  SA
-// BH Behind               UC     WC  WR     CO      DG   NF   TD      -8     SS     -8     = CO  SA
+// SA StandAlone        UC  -15 -15   -15   -9  -15  -15   -15 -15   -15     =    =   .
+// DG Disconnecting    -18  -18 -18   -15    .  -18  -18   -15 -15   -15     =    =  SA
+// UC Unconnected        .   WC  WR   -15  -18   NF   TD   -15 -15   -15     =    =  SA
+// TO Timeout           UC  -18 -18   -15   DG  -18  -18   -15 -15   -15     =    = -18
+// BP BrokenPipe        UC  -18 -18   -15   DG  -18  -18   -15 -15   -15     =    = -18
+// NF NetworkFailure    UC  -18 -18   -15   DG    .  -18   -15 -15   -15     =    = -18
+// PE ProtocolError     UC  -18 -18   -15   DG  -18  -18   -15 -15   -15     =    = -18
+// TD TearDown          UC  -18 -18   -15   DG  -18    .   -15 -15   -15     =    = -18
+// WC WFConnection      UC    .  WR   -15   DG   NF   TD   -15 -15   -15     =    =  SA
+// WR WFReportParams    UC   WC   .    CO   DG   NF   TD   -15  SS   -15     =    =  SA
+// CO Connected         UC   WC  WR     .   DG   NF   TD    XT  SS    VS     =    =  SA
+// XS StartingSyncS     UC   WC  WR    CO   DG   NF   TD    -8  SS    -8    -8   CO  SA
+// XT StartingSyncT     UC   WC  WR    CO   DG   NF   TD     .  SS    -8    -8   CO  SA
+// BS WFBitMapS         UC   WC  WR    CO   DG   NF   TD    -8  SS    -8     =   CO  SA
+// BT WFBitMapT         UC   WC  WR    CO   DG   NF   TD    -8  SS    -8     =   CO  SA
+// WU WFSyncUUID        UC   WC  WR    CO   DG   NF   TD    -8  SS    -8     =   CO  SA
+// SS SyncSource        UC   WC  WR    CO   DG   NF   TD    -8   .    -8    PS   CO  SA
+// ST SyncTarget        UC   WC  WR    CO   DG   NF   TD    -8  SS    -8    PT   CO  SA
+// VS VerifyS           UC   WC  WR    CO   DG   NF   TD    -8  SS     .     =   CO  SA
+// VT VerifyT           UC   WC  WR    CO   DG   NF   TD    -8  SS    -8     =   CO  SA
+// PS PausedSyncS       UC   WC  WR    CO   DG   NF   TD    -8   =    -8     .   CO  SA
+// PT PausedSyncT       UC   WC  WR    CO   DG   NF   TD    -8  PS    -8     .   CO  SA
+// AH Ahead             UC   WC  WR    CO   DG   NF   TD    -8  SS    -8     =   CO  SA
+// BH Behind            UC   WC  WR    CO   DG   NF   TD    -8  SS    -8     =   CO  SA
 //
 // Source of the rules: Linux 6.1, drivers/block/drbd/drbd_state.c.
 #pragma once
