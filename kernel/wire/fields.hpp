@@ -17,4 +17,7 @@ result<> check_size(command code, std::uint32_t size_bytes, std::uint32_t least,
 // One string in its field: a NUL within it and only NULs after that. `field` names it in the error.
 result<algorithm_name> take_name(command code, std::string_view field, const_byte_span bytes);
 
+// The same for a field that is as long as its string: the NUL is its last byte.
+result<algorithm_name> take_last_name(command code, std::string_view field, const_byte_span bytes);
+
 } // namespace lockstep::wire

@@ -36,8 +36,8 @@ result<> take_names(command code, byte_reader& from, sync_form as, sync_settings
         return {};
     }
     const bool two = as != sync_form::rate_and_verify;
-    auto verify =
-        take_name(code, "verify-alg", two ? from.take_bytes(algorithm_bytes_max) : from.rest());
+    auto verify = two ? take_name(code, "verify-alg", from.take_bytes(algorithm_bytes_max))
+                      : take_last_name(code, "verify-alg", from.rest());
     if (!verify) {
         return tl::unexpected(std::move(verify.error()));
     }
@@ -197,14 +197,9 @@ result<connection_settings> decode(command code, const_byte_span payload, const 
     if (!rules.has_integrity_algorithm()) {
         return out;
     }
-    const auto text = from.rest();
-    auto integrity = take_name(code, "integrity-alg", text);
+    auto integrity = take_last_name(code, "integrity-alg", from.rest());
     if (!integrity) {
         return tl::unexpected(std::move(integrity.error()));
-    }
-    if (text.size() != bytes_with_nul(*integrity)) {
-        return fail(fmt::format("{}: integrity-alg has {} bytes after its NUL", name(code),
-                                text.size() - bytes_with_nul(*integrity)));
     }
     out.integrity = *integrity;
     return out;
@@ -212,7 +207,10 @@ result<connection_settings> decode(command code, const_byte_span payload, const 
 
 template <>
 result<sync_settings> decode(command code, const_byte_span payload, const protocol& rules) {
-    LOCKSTEP_CHECK(code == sync_settings_command(rules));
+    if (code != sync_settings_command(rules)) {
+        return fail(
+            fmt::format("{}: command is not in protocol version {}", name(code), rules.version));
+    }
     if (auto good = check_length(code, payload.size(), rules); !good) {
         return tl::unexpected(std::move(good.error()));
     }

@@ -65,4 +65,12 @@ result<algorithm_name> take_name(command code, std::string_view field, const_byt
     return out;
 }
 
+result<algorithm_name> take_last_name(command code, std::string_view field, const_byte_span bytes) {
+    auto out = take_name(code, field, bytes);
+    if (out && bytes.size() != out->view().size() + 1) {
+        return fail(fmt::format("{}: {} has bytes after its NUL", name(code), field));
+    }
+    return out;
+}
+
 } // namespace lockstep::wire

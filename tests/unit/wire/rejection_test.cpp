@@ -280,7 +280,11 @@ void malformed_settings_are_refused(void**) {
     two_nuls[3] = std::byte{3};
     assert_error(
         wire::decode<wire::connection_settings>(command::protocol, two_nuls, newest).error(),
-        "PROTOCOL: integrity-alg has 1 bytes after its NUL");
+        "PROTOCOL: integrity-alg has bytes after its NUL");
+    assert_error(wire::decode<wire::sync_settings>(command::sync_param, two_nuls, {88, 0}).error(),
+                 "SYNC_PARAM: verify-alg has bytes after its NUL");
+    assert_error(wire::decode<wire::sync_settings>(command::sync_param, {}, newest).error(),
+                 "SYNC_PARAM: command is not in protocol version 101");
     const std::vector<unsigned> no_nul(64, 'x');
     check_spoiled(command::sync_param89, newest,
                   {{4, no_nul, "verify-alg does not end in NUL"},
