@@ -24,6 +24,7 @@ namespace lockstep::host {
 struct keeper_settings {
     std::string resource;                     // for log lines and the process's name
     std::string log_target;                   // "syslog", or the name of a file
+    std::string log_fallback;                 // a file while there is no syslog; may be empty
     std::vector<std::string> restart_command; // run after a crash of the engine; empty: nothing
 };
 

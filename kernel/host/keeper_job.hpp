@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/host/log_record.hpp"
 #include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::host {
@@ -27,11 +28,14 @@ class keeper_job;
 struct keeper_operation {
     std::string_view name;
     void (*run)(keeper_job& job);
+    // A job of this kind is left running when the engine dies (a handler, not a mount).
+    bool outlives_engine = false;
 };
 
 class keeper_job {
 public:
-    // socket: where remember() and forget() go, -1: nowhere. log: see keeper_log().
+    // socket: where remember() and forget() go, -1: nowhere. log: where log records go, see
+    // log_record.hpp.
     keeper_job(std::vector<std::string> arguments, std::vector<owned_fd> fds, int socket, int log);
 
     std::size_t argument_count() const { return arguments_.size(); }
@@ -49,11 +53,11 @@ public:
     void forget(const std::string& key);
 
     // The answer: error 0 unless told otherwise; the sentence is for the log and the user.
-    void fail(int errno_value, std::string sentence);
+    void refuse(int errno_value, std::string sentence);
     void add_value(std::string value);
     void hand_over(owned_fd fd);
 
-    void log(std::string_view text) const;
+    void log(log_severity severity, std::string_view text) const;
 
     int error() const { return error_; }
     const std::string& sentence() const { return sentence_; }

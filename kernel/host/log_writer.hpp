@@ -1,0 +1,21 @@
+// The process that writes the log. It may block for as long as a disk or syslog likes: it has
+// nothing else to do, and those who send it lines never wait for it.
+#pragma once
+
+#include <string>
+
+namespace lockstep::host {
+
+struct log_writer_settings {
+    std::string name = "lockstep"; // how syslog calls it
+    std::string target = "syslog"; // or the path of a file
+    std::string fallback;          // a file for as long as there is no /dev/log; may be empty
+    std::string syslog_socket = "/dev/log";
+};
+
+// Reads log records (log_record.hpp) until all senders are gone. A file that was moved away (log
+// rotation) is made anew. Lines that could not be written are counted and the count is written when
+// that works again.
+void write_log(int socket, const log_writer_settings& settings);
+
+} // namespace lockstep::host
