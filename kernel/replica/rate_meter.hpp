@@ -24,8 +24,8 @@ public:
         const instant elapsed = std::min(now - last_, elapsed_max);
         last_ = now;
         const std::uint64_t worth = elapsed * rate_kib * sectors_per_kib + fraction_;
-        const std::int64_t most = std::max<std::int64_t>(
-            static_cast<std::int64_t>(rate_kib) * sectors_per_kib / 5, saved_min_sectors);
+        const auto most =
+            static_cast<std::int64_t>(std::max(rate_kib * sectors_per_kib / 5, saved_min_sectors));
         fraction_ = worth % nanoseconds_per_second;
         credit_ =
             std::min(credit_ + static_cast<std::int64_t>(worth / nanoseconds_per_second), most);
@@ -37,7 +37,7 @@ public:
 
 private:
     static constexpr std::uint64_t sectors_per_kib = 2;
-    static constexpr std::int64_t saved_min_sectors = 16;
+    static constexpr std::uint64_t saved_min_sectors = 16;
     // Keeps the product within 64 bits for any rate that can be configured.
     static constexpr instant elapsed_max = 10 * nanoseconds_per_second;
 

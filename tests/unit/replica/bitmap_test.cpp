@@ -14,6 +14,8 @@ namespace {
 
 using lockstep::replica::bitmap;
 
+constexpr std::uint64_t page_sectors = 262144; // of data to one page of bitmap
+
 // Says the same as bitmap, bit by bit.
 struct model {
     std::uint64_t sectors;
@@ -75,8 +77,8 @@ std::uint64_t below(std::uint64_t limit) {
 // Devices of one to three pages, odd ends included.
 std::uint64_t any_device() {
     return *rc::gen::oneOf(rc::gen::inRange<std::uint64_t>(1, 2000),
-                           rc::gen::inRange<std::uint64_t>(262144 - 20, 262144 + 20),
-                           rc::gen::inRange<std::uint64_t>(262144, 3 * 262144));
+                           rc::gen::inRange<std::uint64_t>(page_sectors - 20, page_sectors + 20),
+                           rc::gen::inRange<std::uint64_t>(page_sectors, 3 * page_sectors));
 }
 
 // Lengths short and long, so that words, pages and the end of the device are all crossed.
@@ -263,7 +265,7 @@ void loaded_pages_are_clean_and_lose_bits_past_the_end(void**) {
 
 void only_changed_pages_are_dirty(void**) {
     bitmap subject;
-    assert_true(subject.resize(10 * 262144, bitmap::fill::clear));
+    assert_true(subject.resize(10 * page_sectors, bitmap::fill::clear));
     assert_int_equal(subject.dirty_pages(), 10); // never written
     std::array<std::byte, 4096> out{};
     for (std::uint64_t page = subject.next_dirty_page(0); page != bitmap::none;
@@ -272,17 +274,17 @@ void only_changed_pages_are_dirty(void**) {
         subject.end_page_write(page, true);
     }
     assert_int_equal(subject.dirty_pages(), 0);
-    subject.clear(0, 262144 * 10); // changes nothing
+    subject.clear(0, page_sectors * 10); // changes nothing
     assert_int_equal(subject.dirty_pages(), 0);
-    subject.set(262144 * 4, 8);
+    subject.set(page_sectors * 4, 8);
     assert_int_equal(subject.next_dirty_page(0), 4);
     assert_int_equal(subject.next_dirty_page(5), bitmap::none);
-    subject.set(262144 * 4, 8); // is set already
+    subject.set(page_sectors * 4, 8); // is set already
     assert_int_equal(subject.dirty_pages(), 1);
 }
 
 void a_page_changed_while_written_stays_dirty(void**) {
-    bitmap subject(262144 * 2);
+    bitmap subject(page_sectors * 2);
     std::array<std::byte, 4096> out{};
     subject.set(0, 8);
     subject.begin_page_write(0, out);
@@ -302,7 +304,7 @@ void a_page_changed_while_written_stays_dirty(void**) {
 }
 
 void a_failed_page_write_leaves_it_dirty(void**) {
-    bitmap subject(262144);
+    bitmap subject(page_sectors);
     std::array<std::byte, 4096> out{};
     subject.begin_page_write(0, out);
     assert_int_equal(subject.writing_pages(), 1);
@@ -312,7 +314,7 @@ void a_failed_page_write_leaves_it_dirty(void**) {
 }
 
 void all_bits_set_and_cleared(void**) {
-    bitmap subject(3 * 262144 + 5, bitmap::fill::set);
+    bitmap subject(3 * page_sectors + 5, bitmap::fill::set);
     assert_int_equal(subject.weight(), 3 * 32768 + 1);
     assert_true(subject.consistent());
     subject.clear_all();
