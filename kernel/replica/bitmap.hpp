@@ -36,7 +36,8 @@ public:
 
     // Keeps what the old and the new device share; bits that are new get `new_bits`, and every page
     // that differs from what it was, or did not exist, is dirty. A block that was the partial end
-    // of the old device keeps its bit. False if there is no memory: then nothing has changed.
+    // of the old device keeps its bit. No page write is under way meanwhile. False if there is no
+    // memory: then nothing has changed.
     [[nodiscard]] bool resize(std::uint64_t device_sectors, fill new_bits);
 
     std::uint64_t device_sectors() const { return device_sectors_; }
