@@ -1,0 +1,222 @@
+#include "agent/drbdadm/actions.hpp"
+
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "agent/drbdadm/exit_code.hpp"
+#include "agent/drbdadm/handlers.hpp"
+#include "agent/drbdadm/registry.hpp"
+
+namespace lockstep::drbdadm {
+
+namespace {
+
+constexpr int refused_inconsistent = 5; // drbdsetup outdate: the disk is Inconsistent or missing
+
+run_request plain_request(const config::resource& owner, command_words words, patience how_long) {
+    run_request out;
+    out.words = std::move(words);
+    out.patience = how_long;
+    out.resource = owner.name;
+    out.environment = {"DRBD_RESOURCE=" + owner.name};
+    return out;
+}
+
+// drbdmeta would only say that it needs a disk.
+int call_meta(const session& run, const subject& on, std::string_view command) {
+    if (on.row->diskless()) {
+        fmt::print(stderr,
+                   "{}/{} is diskless on this node by its configuration (disk none): there "
+                   "is no metadata for {}\n",
+                   on.owner->name, on.row->number, command);
+        return exit_usage;
+    }
+    return call(run, *on.owner, run.backend.meta(command, *on.row), patience::extended);
+}
+
+int call_setup(const session& run, const command& what, const subject& on, patience how_long) {
+    return call(run, *on.owner,
+                on.row != nullptr ? run.backend.setup(what.name, *on.row)
+                                  : run.backend.setup(what.name, *on.owner),
+                how_long);
+}
+
+// drbdsetup while the device is up, drbdmeta otherwise.
+int setup_or_meta(const session& run, const command& what, const subject& on) {
+    run_request request =
+        plain_request(*on.owner, run.backend.setup(what.name, *on.row), patience::brief);
+    request.standard_error = output::capture;
+    const run_outcome outcome = run.runner.run(request);
+    // The device is up and refused: drbdmeta could only say that it is in use.
+    if (outcome.timed_out || outcome.code == exit_state_refused ||
+        outcome.code == exit_no_up_to_date) {
+        fmt::print(stderr, "{}", outcome.captured_error);
+        return outcome.code;
+    }
+    if (outcome.code == 0 && !run.dry()) {
+        fmt::print(stderr, "{}", outcome.captured_error);
+        return 0;
+    }
+    return call_meta(run, on, what.name);
+}
+
+int outdate(const session& run, const command& what, const subject& on) {
+    run_request request =
+        plain_request(*on.owner, run.backend.setup(what.name, *on.row), patience::brief);
+    request.standard_error = output::hide;
+    const run_outcome outcome = run.runner.run(request);
+    if (outcome.code == exit_no_up_to_date || outcome.timed_out) {
+        return outcome.code; // it is Primary
+    }
+    if (outcome.code == 0 && !run.dry()) {
+        return 0;
+    }
+    const int code = call_meta(run, on, what.name);
+    return code != 0 && outcome.code == refused_inconsistent ? refused_inconsistent : code;
+}
+
+// ( drbdsetup resize && drbdsetup check-resize ) || drbdmeta check-resize
+int check_resize(const session& run, const command& what, const subject& on) {
+    return resize_disk(run, *on.owner, *on.row, true) == 0 ? 0 : call_meta(run, on, what.name);
+}
+
+void defer_up(session& run, const subject& on) {
+    config::resource& owner = *on.owner;
+    config::volume& row = *on.row;
+    const bool first = &row == &owner.me->volumes.front() || run.single_volume;
+    if (first) {
+        run.deferred.add(stage::prerequisite, owner.name, "new-resource",
+                         [&run, &owner] { return make_resource(run, owner); });
+        run.deferred.add(stage::net, owner.name, "connect",
+                         [&run, &owner] { return connect_peer(run, owner); });
+    }
+    run.deferred.add(stage::prerequisite, owner.name, "new-minor",
+                     [&run, &owner, &row] { return make_minor(run, owner, row); });
+    if (!row.diskless()) {
+        run.deferred.add(stage::disk, owner.name, "attach",
+                         [&run, &owner, &row] { return attach_disk(run, owner, row); });
+    }
+}
+
+int refuse_proxy(const session& run, const subject& on) {
+    fmt::print(stderr,
+               "{}: drbd-proxy is not supported: resource {} can be used without it if its "
+               "'proxy' sections are removed on both nodes\n",
+               run.request.program, on.owner->name);
+    return exit_config_invalid;
+}
+
+} // namespace
+
+int call(const session& run, const config::resource& owner, command_words words,
+         patience how_long) {
+    return run.runner.run(plain_request(owner, std::move(words), how_long)).code;
+}
+
+int make_resource(const session& run, const config::resource& owner) {
+    const int code = call(run, owner, run.backend.new_resource(owner, scope::create));
+    if (code == 0 && run.registers()) {
+        register_resource(owner.name, run.config_path);
+    }
+    return code;
+}
+
+int make_minor(const session& run, const config::resource& owner, const config::volume& row) {
+    const int code = call(run, owner, run.backend.new_minor(owner, row));
+    if (code == 0 && run.registers()) {
+        register_minor(row.minor.value_or(0), run.config_path);
+    }
+    return code;
+}
+
+// What the log says was being written goes into the bitmap first.
+int attach_disk(const session& run, const config::resource& owner, const config::volume& row) {
+    const int code = call(run, owner, run.backend.apply_al(row), patience::extended);
+    return code != 0 ? code : call(run, owner, run.backend.attach(row), patience::medium);
+}
+
+int connect_peer(const session& run, const config::resource& owner) {
+    if (owner.peer == nullptr && !run.dry()) {
+        fmt::print(stderr, "resource {}: cannot configure network without knowing my peer.\n",
+                   owner.name);
+        return exit_exec_error;
+    }
+    return call(run, owner, run.backend.connect(owner));
+}
+
+int resize_disk(const session& run, const config::resource& owner, const config::volume& row,
+                bool quiet) {
+    run_request request = plain_request(owner, run.backend.resize(owner, row), patience::brief);
+    request.standard_error = quiet ? output::hide : output::pass;
+    const int code = run.runner.run(request).code;
+    if (code != 0) {
+        return code;
+    }
+    // Lets the engine's own idea of the backing device be recorded for the next check-resize.
+    request.words = run.backend.check_resize(row);
+    run.runner.run(request);
+    return 0;
+}
+
+int perform(session& run, const command& what, const subject& on) {
+    switch (what.action) {
+    case action::attach:
+        if (on.row->diskless()) {
+            return 0;
+        }
+        return attach_disk(run, *on.owner, *on.row);
+    case action::disk_options:
+        return call(run, *on.owner, run.backend.disk_options(*on.row, scope::change),
+                    patience::medium);
+    case action::connect:
+        return connect_peer(run, *on.owner);
+    case action::net_options:
+        return call(run, *on.owner, run.backend.net_options(*on.owner, scope::change));
+    case action::disconnect:
+        return call(run, *on.owner, run.backend.disconnect(*on.owner));
+    case action::up:
+        defer_up(run, on);
+        return 0;
+    case action::resource_options:
+        return call(run, *on.owner, run.backend.new_resource(*on.owner, scope::change));
+    case action::setup_short:
+        return call_setup(run, what, on, patience::brief);
+    case action::setup_long:
+        return call_setup(run, what, on, patience::medium);
+    case action::setup_or_meta:
+        return setup_or_meta(run, what, on);
+    case action::meta:
+    case action::create_md:
+        return call_meta(run, on, what.name);
+    case action::outdate:
+        return outdate(run, what, on);
+    case action::resize:
+        return resize_disk(run, *on.owner, *on.row, false);
+    case action::check_resize:
+        return check_resize(run, what, on);
+    case action::adjust:
+    case action::adjust_with_progress:
+        return perform_adjust(run, on);
+    case action::wait_connect:
+        return call(run, *on.owner,
+                    run.backend.wait_connect(*on.owner, *on.row, run.request.stacked),
+                    patience::forever);
+    case action::wait_con_int:
+        return wait_for_all_connections(run);
+    case action::proxy:
+        return refuse_proxy(run, on);
+    case action::new_resource:
+        return make_resource(run, *on.owner);
+    case action::new_minor:
+        return make_minor(run, *on.owner, *on.row);
+    case action::del_minor:
+        return call_setup(run, what, on, patience::brief);
+    case action::handler:
+        return run_handler(run, on, std::string(what.name));
+    default:
+        return perform_query(run, what, on);
+    }
+}
+
+} // namespace lockstep::drbdadm

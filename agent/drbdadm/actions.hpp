@@ -1,0 +1,31 @@
+// Carries one command out on one subject.
+#pragma once
+
+#include "agent/drbdadm/session.hpp"
+
+namespace lockstep::drbdadm {
+
+// An exit code. Commands of `up` and `adjust` are only collected in `run.deferred`.
+int perform(session& run, const command& what, const subject& on);
+
+// adjust.cpp
+int perform_adjust(session& run, const subject& on);
+
+// queries.cpp: the sh-… commands and the dumps; prints to stdout, changes nothing.
+int perform_query(session& run, const command& what, const subject& on);
+void print_shell_status_head(const session& run);
+
+// wait.cpp
+int wait_for_all_connections(session& run);
+
+// steps that several commands share (actions.cpp)
+int call(const session& run, const config::resource& owner, command_words words,
+         patience how_long = patience::brief);
+int make_resource(const session& run, const config::resource& owner);
+int make_minor(const session& run, const config::resource& owner, const config::volume& row);
+int attach_disk(const session& run, const config::resource& owner, const config::volume& row);
+int connect_peer(const session& run, const config::resource& owner);
+int resize_disk(const session& run, const config::resource& owner, const config::volume& row,
+                bool quiet);
+
+} // namespace lockstep::drbdadm

@@ -1,0 +1,128 @@
+#include "agent/drbdadm/load.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "agent/config/local_address.hpp"
+#include "agent/config/reader.hpp"
+#include "agent/config/resolve.hpp"
+#include "agent/drbdadm/exit_code.hpp"
+#include "agent/drbdadm/registry.hpp"
+
+namespace lockstep::drbdadm {
+
+namespace {
+
+// In /etc wherever the programs are, as every tool around DRBD expects. A file for one generation
+// goes before the common one.
+constexpr std::array default_files{"drbd-90.conf", "drbd-84.conf", "drbd-83.conf",
+                                   "drbd-82.conf", "drbd-08.conf", "drbd.conf"};
+
+tl::unexpected<error> invalid() {
+    return fail({}, {}, {}, exit_config_invalid);
+}
+
+bool is_dump(const command& what) {
+    return what.action == action::dump || what.action == action::dump_xml;
+}
+
+// The configuration is used for more than printing it.
+bool is_applied(const session& run) {
+    return !is_dump(*run.request.what) || run.dry() || run.request.verbose != 0;
+}
+
+result<> resolve(session& run) {
+    const config::node_identity me{run.node_name, config::have_local_address};
+    config::select_hosts(run.doc, me, run.found);
+    if (is_applied(run)) {
+        config::expand_common(run.doc);
+    }
+    if (!run.request.what->needs_resource) {
+        return {};
+    }
+    if (run.doc.resources.empty() && !is_dump(*run.request.what)) {
+        return fail("no resources defined!", {}, {}, exit_usage);
+    }
+    for (const auto& owner : run.doc.resources) {
+        config::select_peer(*owner, run.request.peer, false, run.found);
+        config::validate(run.doc, *owner, run.forgiving, run.found);
+        if (run.found.valid() && !is_dump(*run.request.what)) {
+            config::translate_names(run.doc, *owner, run.node_name, run.forgiving, run.found);
+        }
+        if (!run.found.valid()) {
+            return invalid();
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+std::string node_name() {
+    const char* pretended = ::getenv("__DRBD_NODE__");
+    if (pretended != nullptr && pretended[0] != '\0') {
+        return pretended;
+    }
+    utsname found{};
+    return ::uname(&found) == 0 ? found.nodename : "";
+}
+
+result<std::string> choose_config_file(const request& what) {
+    if (what.config_file) {
+        return *what.config_file;
+    }
+    if (what.what->uses_registered_config && !what.names.empty()) {
+        if (auto file = registered_config(what.names.front())) {
+            return *file;
+        }
+    }
+    std::string last;
+    for (const char* name : default_files) {
+        last = fmt::format("/etc/{}", name);
+        if (::access(last.c_str(), R_OK) == 0) {
+            return last;
+        }
+    }
+    auto missing = fail_errno(errno, fmt::format("Can not open '{}'", last), {},
+                              "write one, or name another with -c FILE");
+    missing.value().code = exit_config_invalid;
+    return missing;
+}
+
+result<> load_configuration(session& run, const std::string& file) {
+    config::reader reader(run.doc, run.found);
+    if (auto read = reader.read_file(file); !read) {
+        return read;
+    }
+    run.from_stdin = file == "-";
+    run.config_path = run.doc.files.front()->path;
+    for (const std::string& more : run.request.config_tests) {
+        if (auto read = reader.read_file(more); !read) {
+            return read;
+        }
+    }
+    if (!run.found.valid()) {
+        return invalid();
+    }
+    return resolve(run);
+}
+
+bool verify_address(session& run, const config::resource& owner) {
+    if (run.doc.global.disable_ip_verification || run.request.dry_run == 1 ||
+        !run.request.what->verifies_addresses || owner.ignored ||
+        (owner.stacked && !run.request.stacked) || config::have_local_address(*owner.me->address)) {
+        return true;
+    }
+    run.found.error(owner.me->at,
+                    fmt::format("in resource {}, on {}:\n\tIP {} not found on this "
+                                "host.",
+                                owner.name, owner.me->names_text(), owner.me->address->host));
+    return false;
+}
+
+} // namespace lockstep::drbdadm

@@ -1,0 +1,358 @@
+#include "agent/drbdadm/program.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "agent/config/dump.hpp"
+#include "agent/config/escape.hpp"
+#include "agent/config/resolve.hpp"
+#include "agent/drbdadm/actions.hpp"
+#include "agent/drbdadm/exit_code.hpp"
+#include "agent/drbdadm/handlers.hpp"
+#include "agent/drbdadm/load.hpp"
+#include "agent/drbdadm/programs.hpp"
+
+namespace lockstep::drbdadm {
+
+namespace {
+
+bool is_dump(const command& what) {
+    return what.action == action::dump || what.action == action::dump_xml;
+}
+
+// What this suite is compatible with; scripts compare the numbers (0xMMmmpp).
+void print_version() {
+    fmt::print("DRBDADM_BUILDTAG={}\nDRBDADM_API_VERSION=1\nDRBD_KERNEL_VERSION_CODE=0x08040b\n"
+               "DRBD_KERNEL_VERSION=8.4.11\nDRBDADM_VERSION_CODE=0x08040b\n"
+               "DRBDADM_VERSION=8.4.11\nLOCKSTEP_VERSION={}\n",
+               config::shell_word("Lockstep " LOCKSTEP_VERSION),
+               config::shell_word(LOCKSTEP_VERSION));
+}
+
+void print_diagnostics(config::diagnostics& found) {
+    fmt::print(stderr, "{}", found.text());
+    const bool valid = found.valid();
+    found = {};
+    if (!valid) {
+        found.error("the configuration is not valid");
+    }
+}
+
+int failed(const session& run, const error& why) {
+    if (!why.what.empty()) {
+        fmt::print(stderr, "{}\n", why.text());
+    }
+    return why.code != 0 ? why.code : (run.found.valid() ? exit_exec_error : exit_config_invalid);
+}
+
+int usage_failure(const session& run, const std::string& text) {
+    fmt::print(stderr, "{}\n", text);
+    static_cast<void>(run);
+    return exit_usage;
+}
+
+int perform_on(session& run, const subject& on) {
+    const command& what = *run.request.what;
+    if (what.needs_peer && on.owner->peer == nullptr) {
+        config::select_peer(*on.owner, run.request.peer, true, run.found);
+        print_diagnostics(run.found);
+    }
+    if (!what.each_volume || on.row != nullptr) {
+        return perform(run, what, on);
+    }
+    for (config::volume& row : on.owner->me->volumes) {
+        const int code = perform(run, what, {on.owner, &row});
+        if (code != 0) {
+            return code;
+        }
+    }
+    return 0;
+}
+
+void print_dump_head(const session& run) {
+    if (run.request.what->action == action::dump_xml) {
+        fmt::print("{}", config::dump_xml_header(run.doc));
+    } else {
+        fmt::print("{}", run.layout_83 ? config::dump_header_83(run.doc)
+                                       : config::dump_header(run.doc, run.request.verbose != 0));
+    }
+}
+
+int refuse_without_resources(const session& run) {
+    const auto& all = run.doc.resources;
+    const bool any = std::any_of(all.begin(), all.end(), [&](const auto& owner) {
+        return !owner->ignored && owner->stacked == run.request.stacked;
+    });
+    if (any) {
+        return 0;
+    }
+    if (run.request.stacked) {
+        return usage_failure(run, fmt::format("WARN: nothing stacked for this host ({}), nothing "
+                                              "to do in stacked mode!",
+                                              run.node_name));
+    }
+    const bool ignored =
+        std::any_of(all.begin(), all.end(), [](const auto& owner) { return owner->ignored; });
+    return usage_failure(
+        run, fmt::format("WARN: no normal resources defined for this host ({})!?{}", run.node_name,
+                         ignored ? "\nMisspelled name of the local machine with the 'on' keyword ?"
+                                 : ""));
+}
+
+int perform_on_all(session& run) {
+    const bool dumping = is_dump(*run.request.what);
+    if (!dumping) {
+        if (const int code = refuse_without_resources(run)) {
+            return code;
+        }
+    }
+    bool verified = true;
+    for (const auto& owner : run.doc.resources) {
+        verified = verify_address(run, *owner) && verified;
+    }
+    print_diagnostics(run.found);
+    if (!verified) {
+        return exit_config_invalid;
+    }
+    if (dumping) {
+        print_dump_head(run);
+        if (run.doc.resources.empty()) {
+            fmt::print("{}", run.request.what->action == action::dump_xml
+                                 ? "    <!-- No resources configured -->\n"
+                                 : "# no resources configured\n");
+        }
+    }
+    int worst = 0;
+    for (const auto& owner : run.doc.resources) {
+        if (dumping || (!owner->ignored && owner->stacked == run.request.stacked)) {
+            worst = std::max(worst, perform_on(run, {owner.get(), nullptr}));
+        }
+    }
+    if (run.request.what->action == action::dump_xml) {
+        fmt::print("{}", config::dump_xml_footer());
+    }
+    return worst;
+}
+
+// Brings a target to what the command works on; an error if that is not possible.
+result<subject> find_subject(const session& run, const std::string& name) {
+    const command& what = *run.request.what;
+    config::target found = config::find_target(run.doc, name);
+    if (found.owner == nullptr) {
+        found = config::find_minor(run.doc, name);
+    }
+    if (found.owner == nullptr) {
+        return fail(fmt::format("'{}' not defined in your config (for this host).", name), {}, {},
+                    exit_usage);
+    }
+    subject on{found.owner, found.row};
+    if (!what.needs_volume && !what.each_volume && on.row != nullptr) {
+        // The engine may name a resource by one of its minors.
+        if (!on.row->implicit && what.action != action::handler) {
+            return fail(fmt::format("{} operates on whole resources, but you specified a specific "
+                                    "volume!",
+                                    what.name),
+                        {}, {}, exit_usage);
+        }
+        on.row = nullptr;
+    }
+    auto& volumes = on.owner->me->volumes;
+    if (what.needs_volume && on.row == nullptr && !volumes.empty() && volumes.front().implicit) {
+        on.row = &volumes.front();
+    }
+    if (what.needs_volume && on.row == nullptr) {
+        return fail(fmt::format("{} requires a specific volume id, but none is specified.\n"
+                                "Try '{} minor-<minor_number>' or '{} {}/<vnr>'",
+                                what.name, what.name, what.name, name),
+                    {}, {}, exit_usage);
+    }
+    if (run.request.stacked != on.owner->stacked && !is_dump(what)) {
+        return fail(fmt::format("'{}' is a {} resource, and not available in {} mode.",
+                                on.owner->name, on.owner->stacked ? "stacked" : "normal",
+                                run.request.stacked ? "stacked" : "normal"),
+                    {}, {}, exit_usage);
+    }
+    return on;
+}
+
+int perform_on_named(session& run) {
+    int worst = 0;
+    for (const std::string& name : run.request.names) {
+        const auto on = find_subject(run, name);
+        if (!on) {
+            fmt::print(stderr, "{}\n", on.error().what);
+            return std::max(worst, on.error().code);
+        }
+        const bool verified = verify_address(run, *on->owner);
+        print_diagnostics(run.found);
+        if (!verified) {
+            return exit_config_invalid;
+        }
+        run.single_volume = on->row != nullptr && run.request.what->each_volume;
+        worst = std::max(worst, perform_on(run, *on));
+    }
+    return worst;
+}
+
+// Handlers that cannot run are found when somebody looks, not when they are needed.
+void warn_of_missing_handlers(const session& run) {
+    switch (run.request.what->action) {
+    case action::up:
+    case action::adjust:
+    case action::adjust_with_progress:
+    case action::dump:
+    case action::sh_nop:
+        break;
+    default:
+        return;
+    }
+    for (const auto& owner : run.doc.resources) {
+        if (owner->ignored) {
+            continue;
+        }
+        for (const std::string& text : missing_handler_programs(*owner)) {
+            fmt::print(stderr, "{}\n", text);
+        }
+    }
+}
+
+int perform_request(session& run) {
+    const command& what = *run.request.what;
+    int code = 0;
+    if (!what.needs_resource) {
+        code = perform(run, what, {});
+        if (code >= 10) {
+            fmt::print(stderr, "command {} exited with code {}\n", what.name, code);
+        }
+    } else if (run.request.names.empty() || run.request.all()) {
+        code = perform_on_all(run);
+    } else {
+        code = perform_on_named(run);
+    }
+    std::fflush(stdout);
+    const bool progress =
+        what.action == action::adjust_with_progress && !run.dry() && run.request.verbose == 0;
+    return std::max(code, run.deferred.run(run.request.program, progress));
+}
+
+// Null if the command may run.
+std::string why_names_are_wrong(request& asked) {
+    const command& what = *asked.what;
+    if (asked.names.empty()) {
+        const bool means_all = is_dump(what) || what.name == "status";
+        if (means_all && !asked.names.empty()) {
+            return {};
+        }
+        return means_all || !what.needs_resource ? std::string{} : "No resource names specified";
+    }
+    if (!what.needs_resource) {
+        fmt::print(stderr, "This command will ignore resource names!\n");
+    } else if (asked.names.size() > 1 && what.uses_registered_config) {
+        fmt::print(stderr, "You should not use this command with multiple resources!\n");
+    }
+    return {};
+}
+
+run_settings settings_of(const request& asked, const config::global_options& global) {
+    run_settings out;
+    out.dry_run = asked.dry_run;
+    out.verbose = asked.verbose;
+    out.shell_variable = asked.shell_variable;
+    out.brief_s = global.cmd_timeout_short_s;
+    out.medium_s = global.cmd_timeout_medium_s;
+    out.extended_s = global.cmd_timeout_long_s;
+    out.hide_errors = asked.what->action == action::adjust_with_progress && asked.dry_run == 0 &&
+                      asked.verbose == 0;
+    return out;
+}
+
+std::vector<setup_option> passed_to_backend(const request& asked) {
+    std::vector<setup_option> out = asked.passed;
+    if (asked.what->passes == passed_options::adjust) {
+        std::erase_if(out, [](const setup_option& row) { return !row.is_explicit; });
+    }
+    return out;
+}
+
+bool ends_with(std::string_view text, std::string_view end) {
+    return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+int run_request_of(request asked) {
+    const auto names = find_programs(asked);
+    if (!names) {
+        fmt::print(stderr, "{}\n", names.error().text());
+        return names.error().code;
+    }
+    const auto file = choose_config_file(asked);
+    if (!file) {
+        fmt::print(stderr, "{}\n", file.error().text());
+        return file.error().code;
+    }
+    config::document doc;
+    config::diagnostics found;
+    session run{asked,
+                std::move(doc),
+                std::move(found),
+                node_name(),
+                {},
+                false,
+                ::isatty(STDIN_FILENO) == 0 || ::isatty(STDOUT_FILENO) == 0,
+                ends_with(asked.program, "-83"),
+                false,
+                backend(*names, passed_to_backend(asked)),
+                runner({}),
+                {}};
+    const auto loaded = load_configuration(run, *file);
+    print_diagnostics(run.found);
+    if (!loaded) {
+        return failed(run, loaded.error());
+    }
+    run.runner = runner(settings_of(run.request, run.doc.global));
+    warn_of_missing_handlers(run);
+    return perform_request(run);
+}
+
+} // namespace
+
+int drbdadm_main(int argc, char** argv) {
+    if (argc < 1 || argv == nullptr) {
+        fmt::print(stderr, "drbdadm: Nonexistent or empty arguments array, aborting.\n");
+        return exit_usage;
+    }
+    if (const char* pretended = ::getenv("__DRBD_NODE__"); pretended != nullptr && *pretended) {
+        fmt::print(stderr,
+                   "\n   found __DRBD_NODE__ in environment\n   PRETENDING that I am >>{}<<\n\n",
+                   pretended);
+    }
+    auto asked = parse_command_line(argc, argv);
+    if (!asked) {
+        fmt::print(stderr, "{}\n", asked.error().text());
+        return asked.error().code;
+    }
+    for (const std::string& notice : asked->notices) {
+        fmt::print(stderr, "{}\n", notice);
+    }
+    if (asked->kind == request_kind::version) {
+        print_version();
+        return 0;
+    }
+    if (asked->kind == request_kind::help) {
+        fmt::print("{}", usage_text(asked->program, asked->what));
+        return 0;
+    }
+    if (asked->what->action == action::hidden_commands) {
+        fmt::print("{}", hidden_commands_text());
+        return 0;
+    }
+    if (const std::string why = why_names_are_wrong(*asked); !why.empty()) {
+        fmt::print(stderr, "{}\n{}\n", usage_text(asked->program, asked->what), why);
+        return exit_usage;
+    }
+    return run_request_of(std::move(*asked));
+}
+
+} // namespace lockstep::drbdadm
