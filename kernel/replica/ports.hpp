@@ -25,6 +25,8 @@ using volume_number = std::uint16_t;
 
 enum class backing : std::uint8_t { data, metadata };
 
+class local_disk;
+
 // One operation on a backing device. Owned by the replica; the host keeps a pointer until it
 // reports the end with resource::disk_done(), exactly once. Offsets, sizes and memory are aligned
 // to the device's logical block; metadata is always in units of 4096 bytes except the superblock
@@ -44,6 +46,7 @@ struct disk_request {
     // The replica's own business: what to do at the end. `error` is 0 or an errno value.
     void (*finished)(disk_request& self, int error) = nullptr;
     void* owner = nullptr;
+    local_disk* disk = nullptr;
     disk_request* next = nullptr; // free for lists of whoever holds the request
 };
 

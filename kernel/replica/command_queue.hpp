@@ -1,0 +1,60 @@
+// State changes that an administrator asks for. Those that the peer has a say in are sent to it and
+// wait for its answer; one at a time for the whole resource.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+
+#include "kernel/replica/resource.hpp"
+#include "kernel/replica/timers.hpp"
+#include "kernel/state/transition.hpp"
+#include "kernel/wire/payloads.hpp"
+
+namespace lockstep::replica {
+
+class machinery;
+struct volume;
+
+class command_queue {
+public:
+    explicit command_queue(machinery& all);
+
+    // Asks for a change of one volume; of all volumes (roles, disconnect).
+    void change_volume(volume& target, const state::state_change& wanted, on_outcome done);
+    void change_resource(const state::state_change& wanted, on_outcome done);
+
+    // STATE_CHG_REQ and CONN_ST_CHG_REQ of the peer; the answer to ours.
+    void request_received(volume& target, const wire::state_request& request);
+    void connection_request_received(const wire::state_request& request);
+    void reply_received(std::int32_t code);
+    void link_lost();
+    // A change of ours waits for the peer's answer.
+    bool waiting() const { return active_; }
+
+private:
+    struct job {
+        bool whole_resource = false;
+        volume_number number = 0;
+        state::state_change wanted;
+        on_outcome done;
+        bool sent = false;
+        std::uint32_t tries = 0;
+    };
+
+    void next();
+    void begin(job& current);
+    void finish(state::verdict result);
+    state::verdict apply(const job& current);
+    bool needs_peer(const job& current) const;
+    void answer(volume_number number, bool connection, state::verdict result);
+
+    machinery& all_;
+    std::deque<job> jobs_;
+    bool active_ = false;
+    timer retry_;
+};
+
+outcome outcome_of(state::verdict result);
+
+} // namespace lockstep::replica

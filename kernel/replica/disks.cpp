@@ -1,0 +1,156 @@
+#include "kernel/replica/disks.hpp"
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "kernel/replica/attach_job.hpp"
+#include "kernel/replica/machinery.hpp"
+
+namespace lockstep::replica {
+
+using state::disk;
+
+void disk_management::io_error(volume& target, failed_operation what, std::uint64_t sector,
+                               int error) {
+    if (target.disk == nullptr || target.state.disk <= disk::failed) {
+        return; // a consequence of the first error
+    }
+    all_.log(log_level::error, target,
+             fmt::format("local {} IO error at sector {}: {}",
+                         what == failed_operation::read ? "READ" : "WRITE", sector,
+                         std::strerror(error)));
+    if (target.options.on_io_error == options::on_io_error::pass_on) {
+        if (target.state.disk > disk::inconsistent) {
+            all_.states.change(target, state::state_change{}.with(disk::inconsistent),
+                               state::change_kind::hard);
+        }
+        return;
+    }
+    target.io_error_seen = true;
+    all_.states.change(target, state::state_change{}.with(disk::failed),
+                       state::change_kind::hard);
+}
+
+void disk_management::metadata_error(volume& target, std::string_view what, int error) {
+    if (target.disk == nullptr || target.state.disk <= disk::failed) {
+        return;
+    }
+    all_.log(log_level::error, target,
+             fmt::format("meta data IO error, {}: {}. Detaching.", what, std::strerror(error)));
+    target.io_error_seen = true;
+    all_.states.change(target, state::state_change{}.with(disk::failed),
+                       state::change_kind::hard);
+}
+
+void disk_management::detach(volume& target, bool force, on_outcome done) {
+    if (target.disk == nullptr) {
+        outcome nothing;
+        nothing.code = static_cast<int>(state::verdict::nothing_to_do);
+        done(nothing);
+        return;
+    }
+    const volume_number number = target.number;
+    const auto wait_released = [this, number, done](volume& failing) {
+        if (failing.disk == nullptr) {
+            done({});
+            return;
+        }
+        failing.waiting_detached.push_back([done](bool) { done({}); });
+        maybe_release(failing);
+    };
+    if (force) {
+        target.detach_forced = true;
+        all_.states.change(target, state::state_change{}.with(disk::failed),
+                           state::change_kind::hard);
+        wait_released(target);
+        return;
+    }
+    all_.commands.change_volume(
+        target, state::state_change{}.with(disk::failed),
+        [this, number, done, wait_released](outcome result) {
+            volume* found = all_.find(number);
+            if (!result.ok || found == nullptr) {
+                done(result);
+                return;
+            }
+            wait_released(*found);
+        });
+}
+
+void disk_management::disk_failed(volume& target) {
+    if (target.disk == nullptr) {
+        return;
+    }
+    const bool call_handler =
+        target.io_error_seen &&
+        target.options.on_io_error == options::on_io_error::call_local_io_error;
+    if (!call_handler) {
+        store_before_detach(target);
+        return;
+    }
+    // Before the peer is told; whatever the handler says, the disk goes.
+    target.failing_handler = true;
+    const volume_number number = target.number;
+    all_.helpers.call_for_volume("local-io-error", target, [this, number](int) {
+        if (volume* found = all_.find(number); found != nullptr && found->failing_handler) {
+            found->failing_handler = false;
+            store_before_detach(*found);
+        }
+    });
+}
+
+void disk_management::store_before_detach(volume& target) {
+    all_.states.send_state(target);
+    all_.resync.cancel(target);
+    all_.writes.disk_given_up(target);
+    all_.peers.disk_given_up(target);
+    if (target.disk == nullptr) {
+        return;
+    }
+    if (target.detach_forced) {
+        maybe_release(target);
+        return;
+    }
+    // The last chance to store what is known: bits that were set stay set.
+    const volume_number number = target.number;
+    target.storing_last = true;
+    target.disk->store_bitmap([this, number](bool stored) {
+        volume* found = all_.find(number);
+        if (found == nullptr || found->disk == nullptr) {
+            return;
+        }
+        if (!stored) {
+            // What the bitmap on disk says is too little: nothing less than everything will do.
+            found->disk->set_flags(found->disk->super.flags | format::md_flag::full_sync);
+        }
+        found->disk->store_superblock([this, number](bool) {
+            if (volume* again = all_.find(number)) {
+                again->storing_last = false;
+                maybe_release(*again);
+            }
+        });
+    });
+}
+
+void disk_management::maybe_release(volume& target) {
+    if (target.state.disk != disk::failed || target.disk == nullptr || target.failing_handler ||
+        target.attaching != nullptr) {
+        return;
+    }
+    if (!target.detach_forced && (target.storing_last || target.disk->outstanding() > 0)) {
+        return;
+    }
+    all_.bury(std::move(target.disk));
+    target.log_suspended = false;
+    all_.states.change(target, state::state_change{}.with(disk::diskless),
+                       state::change_kind::hard);
+    auto waiting = std::move(target.waiting_detached);
+    target.waiting_detached.clear();
+    for (auto& each : waiting) {
+        each(true);
+    }
+    all_.writes.state_moved(target);
+}
+
+} // namespace lockstep::replica

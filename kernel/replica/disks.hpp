@@ -1,0 +1,56 @@
+// Attach, detach, and what becomes of a disk that fails.
+//
+//   on-io-error            data error                            metadata error
+//   pass_on                Inconsistent, the block's bit set     Failed -> Diskless
+//   call-local-io-error    handler local-io-error, Failed -> Diskless
+//   detach                 Failed -> Diskless
+//
+// In each case the request is tried on the peer; only without one the error goes up.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "kernel/base/error.hpp"
+#include "kernel/options/options.hpp"
+#include "kernel/replica/resource.hpp"
+
+namespace lockstep::replica {
+
+class machinery;
+struct volume;
+class local_disk;
+
+class disk_management {
+public:
+    enum class failed_operation : std::uint8_t { read, write };
+
+    explicit disk_management(machinery& all) : all_(all) {}
+
+    void attach(volume& target, const disk_properties& properties,
+                const options::disk_options& options, on_outcome done);
+    void detach(volume& target, bool force, on_outcome done);
+
+    void io_error(volume& target, failed_operation what, std::uint64_t sector, int error);
+    void metadata_error(volume& target, std::string_view what, int error);
+
+    // The state has become Failed.
+    void disk_failed(volume& target);
+    // Failed, and nothing is under way any more: to Diskless.
+    void maybe_release(volume& target);
+
+private:
+    void fail_attach(volume& target, const error& why);
+    void superblock_read(volume& target, int error);
+    bool prepare(volume& target);
+    void read_bitmap(volume& target);
+    void bitmap_chunk_read(volume& target, int error);
+    void bitmap_loaded(volume& target);
+    void metadata_stored(volume& target, bool stored);
+    void finish_attach(volume& target);
+    void store_before_detach(volume& target);
+
+    machinery& all_;
+};
+
+} // namespace lockstep::replica

@@ -1,0 +1,307 @@
+#include "kernel/replica/handshake.hpp"
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "kernel/replica/digests.hpp"
+#include "kernel/replica/machinery.hpp"
+
+namespace lockstep::replica {
+
+using wire::command;
+
+namespace {
+
+// A word in the part of CONNECTION_FEATURES that 8.4 sends as zeros and does not read
+// (drbd_receiver.c, drbd_do_features): tells two Lockstep nodes from an in-kernel peer.
+constexpr std::uint64_t lockstep_mark = 0x4c4f434b53544550; // "LOCKSTEP"
+constexpr std::size_t mark_offset = 16;
+constexpr std::size_t features_bytes = 72;
+
+} // namespace
+
+handshake::handshake(machinery& all)
+    : all_(all), deadline_(all.clock, [this] {
+          all_.states.drop_link(state::connection::network_failure,
+                                "the peer did not answer during the handshake");
+      }) {}
+
+void handshake::stop() {
+    phase_ = phase::idle;
+    deadline_.cancel();
+    protocol_seen_ = false;
+    peer_is_lockstep_ = false;
+    peer_discards_ = false;
+    peer_tentative_ = false;
+    integrity_.clear();
+    for (auto& [number, each] : all_.volumes) {
+        each->handshake_sent = false;
+    }
+}
+
+void handshake::link_established(bool resolve_conflicts) {
+    all_.link.start(resolve_conflicts);
+    phase_ = phase::features;
+    // DRBD: four times ping-timeout for each packet of the handshake.
+    deadline_.arm(all_.now() + 4 * deciseconds(all_.net.ping_timeout_ds));
+    std::array<std::byte, wire::header_bytes_max + features_bytes> packet{};
+    const std::size_t size = wire::encode_packet(packet, all_.link.rules, 0,
+                                                 command::connection_features,
+                                                 wire::connection_features{});
+    store_big(packet.data() + size - features_bytes + mark_offset, lockstep_mark);
+    all_.link.send_bytes(channel::data, 0, command::connection_features,
+                         const_byte_span(packet).subspan(size - features_bytes, features_bytes));
+}
+
+void handshake::unexpected(command code) {
+    all_.states.drop_link(state::connection::protocol_error,
+                          fmt::format("{} was not expected during the handshake",
+                                      wire::name(code)));
+}
+
+void handshake::features_received(const wire::connection_features& features,
+                                  const_byte_span payload) {
+    if (phase_ != phase::features) {
+        unexpected(command::connection_features);
+        return;
+    }
+    const auto agreed = wire::agree({}, features);
+    if (!agreed) {
+        all_.states.disconnect_at_once(agreed.error().text());
+        return;
+    }
+    peer_is_lockstep_ = payload.size() == features_bytes &&
+                        load_big<std::uint64_t>(payload.data() + mark_offset) == lockstep_mark;
+    all_.link.rules = *agreed;
+    all_.link.input(channel::data).set_rules(*agreed);
+    all_.link.input(channel::meta).set_rules(*agreed);
+    all_.log(log_level::info,
+             fmt::format("Handshake successful: Agreed network protocol version {}{}",
+                         agreed->version, peer_is_lockstep_ ? " (Lockstep)" : ""));
+    all_.log(log_level::info, fmt::format("Feature flags enabled on protocol level: {:#x}",
+                                          agreed->features));
+    if (all_.net.cram_hmac_alg.empty()) {
+        enter_parameters();
+        return;
+    }
+    phase_ = phase::challenge;
+    own_challenge_.size = 64;
+    for (std::size_t at = 0; at < 64; at += 8) {
+        store_big(own_challenge_.bytes.data() + at, all_.world.random_number());
+    }
+    all_.link.send(channel::data, 0, command::auth_challenge, own_challenge_);
+}
+
+void handshake::challenge_received(const wire::auth_challenge& challenge) {
+    if (phase_ != phase::challenge) {
+        unexpected(command::auth_challenge);
+        return;
+    }
+    if (challenge == own_challenge_) {
+        all_.states.disconnect_at_once("the peer presented our own challenge to us");
+        return;
+    }
+    phase_ = phase::response;
+    wire::auth_response response;
+    response.hmac = hmac_of(all_.net.cram_hmac_alg, all_.net.shared_secret, challenge.view());
+    all_.link.send(channel::data, 0, command::auth_response, response);
+}
+
+void handshake::response_received(const wire::auth_response& response) {
+    if (phase_ != phase::response) {
+        unexpected(command::auth_response);
+        return;
+    }
+    const auto right =
+        hmac_of(all_.net.cram_hmac_alg, all_.net.shared_secret, own_challenge_.view());
+    if (!(response.hmac == right)) {
+        all_.states.disconnect_at_once("Authentication of peer failed: shared-secret or "
+                                       "cram-hmac-alg differ");
+        return;
+    }
+    all_.log(log_level::info,
+             fmt::format("Peer authenticated using {} bytes HMAC", right.size));
+    enter_parameters();
+}
+
+void handshake::enter_parameters() {
+    phase_ = phase::parameters;
+    all_.link.resume_receiving();
+    const auto verdict = all_.states.change_all(
+        state::state_change{}.with(state::connection::wf_report_params), state::change_kind::hard);
+    if (verdict < state::verdict::success) {
+        all_.states.drop_link(state::connection::network_failure, state::text(verdict));
+        return;
+    }
+    if (all_.volumes.empty()) {
+        all_.common.connection = state::connection::wf_report_params;
+        all_.world.changed();
+        deadline_.cancel();
+    }
+    all_.keepalive.start();
+    send_protocol(command::protocol);
+    for (auto& [number, each] : all_.volumes) {
+        send_volume(*each);
+    }
+}
+
+void handshake::send_volume(volume& target) {
+    target.sequence = 0;
+    target.peer_sequence = 0;
+    send_sync_settings(target);
+    all_.sizes.send(target, target.size_sectors, 0);
+    all_.states.send_uuids(target);
+    target.handshake_sent = true;
+    all_.states.send_state(target);
+}
+
+bool handshake::state_sent() const {
+    for (const auto& [number, each] : all_.volumes) {
+        if (each->handshake_sent && !each->connected()) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// --- settings ---
+
+void handshake::send_protocol(command code) {
+    wire::connection_settings out;
+    out.wire_protocol = static_cast<std::uint32_t>(all_.net.protocol);
+    out.after_sb_0pri = static_cast<std::uint32_t>(all_.net.after_sb_0pri);
+    out.after_sb_1pri = static_cast<std::uint32_t>(all_.net.after_sb_1pri);
+    out.after_sb_2pri = static_cast<std::uint32_t>(all_.net.after_sb_2pri);
+    out.flags = (discard_my_data_ ? wire::protocol_flag::discard_my_data : 0) |
+                (tentative_ ? wire::protocol_flag::dry_run : 0);
+    out.two_primaries = all_.net.allow_two_primaries ? 1 : 0;
+    out.integrity = wire::make_algorithm_name(all_.net.data_integrity_alg);
+    all_.link.send(channel::data, 0, code, out);
+}
+
+void handshake::send_sync_settings(volume& target) {
+    wire::sync_settings out;
+    out.rate_kib = target.options.resync_rate_kib;
+    out.verify = wire::make_algorithm_name(all_.net.verify_alg);
+    out.checksum = wire::make_algorithm_name(all_.net.csums_alg);
+    out.plan_ahead_ds = target.options.c_plan_ahead_ds;
+    out.delay_target_ds = target.options.c_delay_target_ds;
+    out.fill_target_sectors = target.options.c_fill_target_sectors;
+    out.max_rate_kib = target.options.c_max_rate_kib;
+    all_.link.send(channel::data, target.number, wire::sync_settings_command(all_.link.rules),
+                   out);
+}
+
+bool handshake::settings_fit(const wire::connection_settings& settings) {
+    const auto& net = all_.net;
+    const auto differ = [&](const char* what) {
+        all_.states.disconnect_at_once(
+            fmt::format("incompatible {} settings: the two nodes must have the same", what));
+        return false;
+    };
+    const auto policy_fits = [](options::after_split_brain own, std::uint32_t theirs) {
+        using options::after_split_brain;
+        if (own == after_split_brain::discard_local) {
+            return theirs == static_cast<std::uint32_t>(after_split_brain::discard_remote);
+        }
+        if (own == after_split_brain::discard_remote) {
+            return theirs == static_cast<std::uint32_t>(after_split_brain::discard_local);
+        }
+        return theirs == static_cast<std::uint32_t>(own);
+    };
+    if (settings.wire_protocol != static_cast<std::uint32_t>(net.protocol)) {
+        return differ("protocol");
+    }
+    if (!policy_fits(net.after_sb_0pri, settings.after_sb_0pri)) {
+        return differ("after-sb-0pri");
+    }
+    if (!policy_fits(net.after_sb_1pri, settings.after_sb_1pri)) {
+        return differ("after-sb-1pri");
+    }
+    if (!policy_fits(net.after_sb_2pri, settings.after_sb_2pri)) {
+        return differ("after-sb-2pri");
+    }
+    if ((settings.flags & wire::protocol_flag::discard_my_data) != 0 && discard_my_data_) {
+        return differ("discard-my-data (given on both nodes)");
+    }
+    if ((settings.two_primaries != 0) != net.allow_two_primaries) {
+        return differ("allow-two-primaries");
+    }
+    if (all_.link.rules.has_integrity_algorithm() &&
+        settings.integrity.view() != net.data_integrity_alg) {
+        return differ("data-integrity-alg");
+    }
+    return true;
+}
+
+void handshake::protocol_received(const wire::connection_settings& settings) {
+    if (!settings_fit(settings)) {
+        return;
+    }
+    protocol_seen_ = true;
+    peer_discards_ = (settings.flags & wire::protocol_flag::discard_my_data) != 0;
+    peer_tentative_ = (settings.flags & wire::protocol_flag::dry_run) != 0;
+    adopt_settings(settings);
+}
+
+void handshake::adopt_settings(const wire::connection_settings& settings) {
+    integrity_ = settings.integrity.view();
+    const auto size = digest_size(integrity_);
+    if (!size) {
+        all_.states.disconnect_at_once(size.error().text());
+        return;
+    }
+    all_.link.input(channel::data).set_digest_bytes(*size);
+}
+
+void handshake::protocol_update_received(const wire::connection_settings& settings) {
+    // Not compared: it switches this node too.
+    all_.net.protocol = static_cast<options::protocol>(settings.wire_protocol);
+    all_.net.after_sb_0pri = static_cast<options::after_split_brain>(settings.after_sb_0pri);
+    all_.net.after_sb_1pri = static_cast<options::after_split_brain>(settings.after_sb_1pri);
+    all_.net.after_sb_2pri = static_cast<options::after_split_brain>(settings.after_sb_2pri);
+    all_.net.allow_two_primaries = settings.two_primaries != 0;
+    all_.net.data_integrity_alg = settings.integrity.view();
+    adopt_settings(settings);
+    all_.world.changed();
+}
+
+void handshake::sync_settings_received(volume& target, const wire::sync_settings& settings) {
+    const bool connecting = target.state.connection == state::connection::wf_report_params;
+    const auto differs = [&](std::string_view own, std::string_view theirs, const char* what) {
+        if (own == theirs || !connecting) {
+            return false;
+        }
+        all_.states.disconnect_at_once(
+            fmt::format("different {} settings. me=\"{}\" peer=\"{}\"", what, own, theirs));
+        return true;
+    };
+    const auto& rules = all_.link.rules;
+    if (rules.has_verify()) {
+        if (differs(all_.net.verify_alg, settings.verify.view(), "verify-alg")) {
+            return;
+        }
+        if (digest_size(settings.verify.view())) {
+            all_.net.verify_alg = settings.verify.view();
+        }
+    }
+    if (rules.has_checksum_resync()) {
+        if (differs(all_.net.csums_alg, settings.checksum.view(), "csums-alg")) {
+            return;
+        }
+        if (digest_size(settings.checksum.view())) {
+            all_.net.csums_alg = settings.checksum.view();
+        }
+    }
+    target.options.resync_rate_kib = settings.rate_kib;
+    if (rules.has_resync_controller()) {
+        target.options.c_plan_ahead_ds = settings.plan_ahead_ds;
+        target.options.c_delay_target_ds = settings.delay_target_ds;
+        target.options.c_fill_target_sectors = settings.fill_target_sectors;
+        target.options.c_max_rate_kib = settings.max_rate_kib;
+    }
+    all_.resync.options_changed(target);
+}
+
+} // namespace lockstep::replica

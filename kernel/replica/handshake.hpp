@@ -1,0 +1,88 @@
+// From two connected sockets to an agreed state: features, authentication, settings, then for each
+// volume sizes, generations and states, and the decision who syncs from whom.
+//
+//     phase        what arrives moves it on               what is sent on entering
+//     idle         (link established)                     CONNECTION_FEATURES
+//     features     CONNECTION_FEATURES                    AUTH_CHALLENGE, or as parameters
+//     challenge    AUTH_CHALLENGE (answered)              -
+//     response     AUTH_RESPONSE (checked)                -
+//     parameters   PROTOCOL; per volume SYNC_PARAM,       PROTOCOL; per volume SYNC_PARAM, SIZES,
+//                  SIZES, UUIDS, STATE                    UUIDS, STATE
+//
+// Anything else before `parameters` drops the connection.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "kernel/replica/timers.hpp"
+#include "kernel/state/handshake.hpp"
+#include "kernel/state/peer_state.hpp"
+#include "kernel/wire/payloads.hpp"
+
+namespace lockstep::replica {
+
+class machinery;
+struct volume;
+
+class handshake {
+public:
+    explicit handshake(machinery& all);
+
+    void link_established(bool resolve_conflicts);
+    void stop();
+
+    void features_received(const wire::connection_features& features, const_byte_span payload);
+    void challenge_received(const wire::auth_challenge& challenge);
+    void response_received(const wire::auth_response& response);
+    void unexpected(wire::command code);
+
+    void protocol_received(const wire::connection_settings& settings);
+    void protocol_update_received(const wire::connection_settings& settings);
+    void sync_settings_received(volume& target, const wire::sync_settings& settings);
+    void uuids_received(volume& target, const wire::uuids& uuids);
+    void state_received(volume& target, const wire::state_word& word);
+
+    bool before_parameters() const { return phase_ != phase::parameters; }
+    // Our STATE is out and the peer's has not come: role and disk must not change.
+    bool state_sent() const;
+    std::string_view integrity_algorithm() const { return integrity_; }
+    bool peer_is_lockstep() const { return peer_is_lockstep_; }
+
+    void set_discard_my_data(bool value) { discard_my_data_ = value; }
+    bool discard_my_data() const { return discard_my_data_; }
+    void set_tentative(bool value) { tentative_ = value; }
+
+    // Tells the peer of changed settings on a live connection.
+    void send_protocol(wire::command code);
+    void send_sync_settings(volume& target);
+    // Everything that the peer has to know of one volume.
+    void send_volume(volume& target);
+
+private:
+    enum class phase : std::uint8_t { idle, features, challenge, response, parameters };
+
+    void enter_parameters();
+    bool settings_fit(const wire::connection_settings& settings);
+    void adopt_settings(const wire::connection_settings& settings);
+    bool decide(volume& target, const state::peer_state_facts& facts, bool& take_over,
+                state::connection& next);
+    void call_handlers(volume& target, const state::handshake_decision& decision);
+    void skip_initial_sync(volume& target, const wire::uuids& uuids);
+    void finish_state(volume& target, const state::peer_state_facts& facts,
+                      const state::peer_state_view& view, state::connection next);
+
+    machinery& all_;
+    phase phase_ = phase::idle;
+    timer deadline_;
+    wire::auth_challenge own_challenge_;
+    std::string integrity_;
+    bool peer_is_lockstep_ = false;
+    bool peer_discards_ = false;
+    bool peer_tentative_ = false;
+    bool discard_my_data_ = false;
+    bool tentative_ = false;
+    bool protocol_seen_ = false;
+};
+
+} // namespace lockstep::replica

@@ -1,0 +1,151 @@
+// The attached disk of a volume: its metadata in memory, and how changes of it reach the disk in
+// the right order. Lives from attach to detach, and longer if a request never comes back.
+//
+// What must be durable before what:
+//   - an extent is in the activity log before a write in it is issued or sent;
+//   - before the log forgets an extent: the data device is flushed, and the bitmap pages of that
+//     extent are stored;
+//   - before cleared bits are stored: the data device is flushed;
+//   - a generation identifier is stored before anything depends on it (the caller waits).
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kernel/format/geometry.hpp"
+#include "kernel/format/superblock.hpp"
+#include "kernel/replica/activity_log.hpp"
+#include "kernel/replica/bitmap.hpp"
+#include "kernel/replica/ports.hpp"
+#include "kernel/replica/resource.hpp"
+#include "kernel/state/generation.hpp"
+
+namespace lockstep::replica {
+
+class machinery;
+struct volume;
+
+// Called when something is on stable storage (or could not be stored).
+using on_stored = std::function<void(bool stored)>;
+
+class local_disk {
+public:
+    local_disk(machinery& all, volume& owner, const disk_properties& properties);
+    ~local_disk();
+    local_disk(const local_disk&) = delete;
+    local_disk& operator=(const local_disk&) = delete;
+
+    // --- metadata in memory ---
+    disk_properties properties;
+    format::superblock super;
+    format::geometry layout;
+    bitmap bits;
+    std::unique_ptr<activity_log> log;
+
+    state::generation generation() const;
+    // Changes memory and marks the superblock; store_superblock() tells when it is durable.
+    void set_generation(const state::generation& value);
+    void set_flags(std::uint32_t flags);
+
+    // --- superblock ---
+    void mark_superblock();
+    // Writes it if anything changed since the last write began; `done` when it is durable.
+    void store_superblock(on_stored done);
+    bool superblock_dirty() const { return super_dirty_ || super_writing_; }
+
+    // --- bitmap ---
+    // Stores every page that is dirty now.
+    void store_bitmap(on_stored done);
+    bool storing_bitmap() const { return pages_writing_ > 0 || !bitmap_jobs_.empty(); }
+
+    // --- activity log ---
+    // Writes transactions while any is needed; tells the owner after each commit.
+    void pump_log();
+    // Writes an empty ring, before first use of a new layout.
+    void initialise_log(on_stored done);
+
+    // --- requests ---
+    // Everything that goes to this disk passes here, so that it is known what is outstanding.
+    void submit(disk_request& request);
+    // The host reports the end of a request of this disk.
+    void ended() { --outstanding_; }
+    std::size_t outstanding() const { return outstanding_; }
+    // No callbacks into the owner any more; what is still outstanding is only counted.
+    void abandon() { abandoned_ = true; }
+    bool abandoned() const { return abandoned_; }
+
+    std::uint64_t log_writes = 0;
+    std::uint64_t bitmap_writes = 0;
+
+private:
+    static constexpr std::size_t page_slots = 16;
+
+    struct page_slot {
+        local_disk* disk = nullptr;
+        disk_request request;
+        std::uint64_t page = 0;
+        bool busy = false;
+    };
+    struct bitmap_job {
+        on_stored done;
+        std::uint64_t next_page = 0;
+        bool begun = false;
+        bool failed = false;
+    };
+
+    void write_superblock();
+    void superblock_flushed(int error);
+    void superblock_written(int error);
+    void start_bitmap_job();
+    void write_pages();
+    void page_written(page_slot& slot, int error);
+    void finish_bitmap_job();
+    void log_data_flushed(int error);
+    void write_evicted_pages();
+    void log_page_written(int error);
+    void write_log_block();
+    void log_block_written(int error);
+    void write_next_empty_block();
+    void metadata_failed(const char* what, int error);
+    void flush_data(disk_request& request, void (*finished)(disk_request&, int));
+
+    machinery& all_;
+    volume& owner_;
+    bool abandoned_ = false;
+    std::size_t outstanding_ = 0;
+
+    struct released {
+        void operator()(std::byte* memory) const noexcept;
+    };
+    std::unique_ptr<std::byte, released> memory_; // all I/O buffers of this class, 4096-aligned
+    std::byte* super_buffer_ = nullptr;
+    std::byte* log_buffer_ = nullptr;
+    std::byte* page_buffers_ = nullptr;
+    std::byte* log_page_buffer_ = nullptr;
+
+    bool super_dirty_ = false;
+    bool super_writing_ = false;
+    disk_request super_request_;
+    std::vector<on_stored> super_waiting_; // for a write that has yet to begin
+    std::vector<on_stored> super_served_;  // by the write under way
+
+    std::array<page_slot, page_slots> slots_;
+    std::size_t pages_writing_ = 0;
+    disk_request bitmap_flush_;
+    std::vector<bitmap_job> bitmap_jobs_;
+
+    enum class log_phase : std::uint8_t { idle, flushing, pages, block };
+    log_phase log_phase_ = log_phase::idle;
+    activity_log::transaction transaction_;
+    std::size_t evicted_at_ = 0;
+    std::uint64_t log_page_ = 0;
+    bool log_page_busy_ = false;
+    disk_request log_request_;
+    std::uint32_t empty_blocks_left_ = 0;
+    on_stored empty_done_;
+};
+
+} // namespace lockstep::replica

@@ -1,0 +1,108 @@
+// Everything that a resource is made of, in one place. Each mechanism is a class of its own that
+// knows the others through this structure; the public face is `resource`.
+//
+// An event comes in through `resource`, is handled to its end without waiting for anything, and
+// settle() then runs what it has put off. So no mechanism is ever called in the middle of another
+// one's work, except through the calls that it makes itself.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/replica/bitmap_exchange.hpp"
+#include "kernel/replica/command_queue.hpp"
+#include "kernel/replica/disks.hpp"
+#include "kernel/replica/fencing.hpp"
+#include "kernel/replica/handshake.hpp"
+#include "kernel/replica/helpers.hpp"
+#include "kernel/replica/keepalive.hpp"
+#include "kernel/replica/link.hpp"
+#include "kernel/replica/online_verify.hpp"
+#include "kernel/replica/peer_writes.hpp"
+#include "kernel/replica/ports.hpp"
+#include "kernel/replica/read_path.hpp"
+#include "kernel/replica/receiver.hpp"
+#include "kernel/replica/resource.hpp"
+#include "kernel/replica/resync.hpp"
+#include "kernel/replica/size_changes.hpp"
+#include "kernel/replica/state_changes.hpp"
+#include "kernel/replica/timers.hpp"
+#include "kernel/replica/transfer_log.hpp"
+#include "kernel/replica/volume.hpp"
+#include "kernel/replica/write_path.hpp"
+
+namespace lockstep::replica {
+
+class machinery {
+public:
+    machinery(std::string name, ports& out, memory_pools memory,
+              const options::resource_options& given);
+    machinery(const machinery&) = delete;
+    machinery& operator=(const machinery&) = delete;
+
+    const std::string name;
+    ports& world;
+    memory_pools memory;
+    options::resource_options resource_options;
+    options::net_options net;
+    bool has_net = false;
+
+    // What all volumes share: roles, connection up to WFReportParams, suspension.
+    state::volume_state common;
+    std::map<volume_number, std::unique_ptr<volume>> volumes;
+
+    timers clock;
+    object_pool<app_request> application_pool;
+    object_pool<peer_request> peer_pool;
+
+    // In the order in which they may be constructed: each only stores the reference.
+    replica::link link;
+    replica::receiver receiver;
+    replica::keepalive keepalive;
+    state_changes states;
+    replica::helpers helpers;
+    replica::fencing fencing;
+    disk_management disks;
+    transfer_log epochs;
+    write_path writes;
+    read_path reads;
+    peer_writes peers;
+    replica::handshake handshake;
+    size_changes sizes;
+    bitmap_exchange exchange;
+    resync_runner resync;
+    online_verify verify;
+    command_queue commands;
+
+    volume* find(volume_number number) const;
+    instant now() const { return world.now(); }
+    bool is_connected() const {
+        return common.connection >= state::connection::wf_report_params;
+    }
+
+    // Runs `action` at the end of the event.
+    void defer(std::function<void()> action) { deferred_.push_back(std::move(action)); }
+    // Runs what was put off, until nothing is left. Every event ends with it.
+    void settle();
+
+    void submit_disk(local_disk& disk, disk_request& request);
+    void disk_done(disk_request& request, int error);
+    // Takes a disk that is no longer the volume's, until its last request has come back.
+    void bury(std::unique_ptr<local_disk> disk);
+
+    void log(log_level level, std::string_view text) const;
+    void log(log_level level, const volume& about, std::string_view text) const;
+
+private:
+    std::deque<std::function<void()>> deferred_;
+    bool settling_ = false;
+    // Which disk a request in flight belongs to.
+    std::vector<std::unique_ptr<local_disk>> buried_;
+};
+
+} // namespace lockstep::replica

@@ -1,0 +1,669 @@
+#include "kernel/replica/peer_writes.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "kernel/replica/digests.hpp"
+#include "kernel/replica/machinery.hpp"
+
+namespace lockstep::replica {
+
+using state::disk;
+using state::role;
+using wire::command;
+namespace data_flag = wire::data_flag;
+
+namespace {
+
+// Kept back for requests that arrive without data, which can't be made to wait on the stream.
+constexpr std::size_t reserved_requests = 512;
+
+} // namespace
+
+void peer_epoch::reset() {
+    serial = 0;
+    writes = 0;
+    active = 0;
+    ended = false;
+    conflicted = false;
+    flushes = 0;
+    flushed = false;
+}
+
+void peer_request::reset() {
+    LOCKSTEP_CHECK(!interval.linked() && !extent_held);
+    target = nullptr;
+    what = kind::write;
+    op = disk_request::operation::write;
+    block_id = 0;
+    sequence = 0;
+    flags = 0;
+    thin = false;
+    failed = false;
+    in_interval = false;
+    ticket = 0;
+    epoch_serial = 0;
+    buffer.reset();
+    digest = {};
+    disk = {};
+    link_serial = 0;
+    begun = 0;
+}
+
+peer_writes::peer_writes(machinery& all)
+    : all_(all), pool_(all.peer_pool.available() + 64) {}
+
+bool peer_writes::can_take() const { return all_.peer_pool.available() > reserved_requests; }
+
+peer_request* peer_writes::take(volume& target, peer_request::kind what) {
+    peer_request* request = all_.peer_pool.take();
+    if (request == nullptr) {
+        return nullptr;
+    }
+    request->target = &target;
+    request->what = what;
+    request->link_serial = all_.link.serial;
+    request->begun = all_.now();
+    target.peer_requests.push_back(*request);
+    return request;
+}
+
+void peer_writes::release(peer_request& request) {
+    volume& target = *request.target;
+    if (request.interval.linked()) {
+        target.in_flight.erase(request.interval);
+        target.retry_overlaps = true;
+    }
+    if (request.extent_held) {
+        request.extent_held = false;
+        if (target.disk != nullptr && target.disk->log != nullptr) {
+            const std::uint32_t first = activity_log::extent_of_sector(request.sector);
+            const std::uint32_t last =
+                activity_log::extent_of_sector(request.sector + request.sectors() - 1);
+            target.retry_slots |= target.disk->log->end(first, last);
+        }
+    }
+    target.peer_requests.remove(request);
+    all_.peer_pool.give_back(request);
+    all_.link.resume_receiving();
+}
+
+bool peer_writes::current(const peer_request& request) const {
+    return all_.link.up && request.link_serial == all_.link.serial;
+}
+
+void peer_writes::send_ack(peer_request& request, command code) {
+    if (!current(request)) {
+        return;
+    }
+    wire::block_ack ack;
+    ack.sector = request.sector;
+    ack.block_id = request.block_id;
+    ack.size_bytes = request.size;
+    ack.sequence = ++request.target->sequence;
+    all_.link.send(channel::meta, request.target->number, code, ack);
+}
+
+std::uint32_t peer_writes::data_flags(const app_request& write) const {
+    const auto& rules = all_.link.rules;
+    std::uint32_t flags = 0;
+    if (rules.has_flush_flags()) {
+        flags |= write.fua ? data_flag::fua | data_flag::sync : 0;
+        if (write.op == io_request::operation::discard) {
+            flags |= data_flag::discard;
+        }
+        if (write.op == io_request::operation::write_zeroes) {
+            flags |= data_flag::zeroes | (write.may_unmap ? data_flag::discard : 0);
+        }
+    }
+    if (write.may_set_in_sync) {
+        flags |= data_flag::may_set_in_sync;
+    }
+    if (rules.has_ack_flags()) {
+        switch (write.ack) {
+        case wanted_ack::none:
+            break;
+        case wanted_ack::receive:
+            flags |= data_flag::send_receive_ack;
+            break;
+        case wanted_ack::write:
+            flags |= data_flag::send_write_ack;
+            break;
+        }
+    }
+    return flags;
+}
+
+// --- arrival ---
+
+bool peer_writes::check_range(volume& target, command code, std::uint64_t sector,
+                              std::uint32_t size) {
+    const std::uint64_t end = sector + size / 512;
+    const std::uint64_t capacity = target.size_sectors;
+    if (size % 512 == 0 && end >= sector && end <= capacity) {
+        return true;
+    }
+    all_.states.drop_link(state::connection::protocol_error,
+                          fmt::format("{}: sector {} + {} bytes is past the end of the device "
+                                      "({} sectors)",
+                                      wire::name(code), sector, size, capacity));
+    return false;
+}
+
+void peer_writes::write_received(volume& target, const wire::data_header& head,
+                                 std::uint32_t size, buffer_ref data) {
+    if (!check_range(target, command::data, head.sector, size)) {
+        return;
+    }
+    peer_request* write = take(target, peer_request::kind::write);
+    LOCKSTEP_CHECK(write != nullptr); // place_data() kept some back
+    write->op = size == 0 ? disk_request::operation::flush : disk_request::operation::write;
+    write->sector = head.sector;
+    write->size = size;
+    write->block_id = head.block_id;
+    write->sequence = head.sequence;
+    write->flags = head.flags;
+    write->buffer = std::move(data);
+    received(*write);
+}
+
+void peer_writes::discard_received(volume& target, command code, const wire::discard& discard) {
+    if (!check_range(target, code, discard.sector, discard.size_bytes)) {
+        return;
+    }
+    peer_request* write = take(target, peer_request::kind::write);
+    if (write == nullptr) {
+        all_.states.drop_link(state::connection::network_failure, "too many requests of the peer");
+        return;
+    }
+    // Deterministic on both sides: zeros, deallocated where that may be.
+    write->op = code == command::trim && all_.link.rules.has_write_zeroes()
+                    ? disk_request::operation::discard
+                    : disk_request::operation::write_zeroes;
+    write->sector = discard.sector;
+    write->size = discard.size_bytes;
+    write->block_id = discard.block_id;
+    write->sequence = discard.sequence;
+    write->flags = discard.flags;
+    received(*write);
+}
+
+void peer_writes::received(peer_request& write) {
+    volume& target = *write.target;
+    const auto& rules = all_.link.rules;
+    if (!rules.has_ack_flags()) {
+        write.flags &= ~(data_flag::send_receive_ack | data_flag::send_write_ack);
+        if (all_.net.protocol == options::protocol::c ||
+            (write.flags & data_flag::may_set_in_sync) != 0) {
+            write.flags |= data_flag::send_write_ack;
+        } else if (all_.net.protocol == options::protocol::b) {
+            write.flags |= data_flag::send_receive_ack;
+        }
+    }
+    sequence_seen(target, write.sequence);
+    peer_epoch* open = epochs_.back();
+    if (open == nullptr || open->ended) {
+        open = pool_.take();
+        if (open == nullptr) {
+            release(write);
+            all_.states.drop_link(state::connection::protocol_error, "too many barriers");
+            return;
+        }
+        open->serial = next_serial_++;
+        epochs_.push_back(*open);
+    }
+    ++open->writes;
+    ++open->active;
+    write.epoch_serial = open->serial;
+    ++target.counters.unacked;
+    if ((write.flags & data_flag::send_receive_ack) != 0) {
+        send_ack(write, command::recv_ack);
+        --target.counters.unacked;
+    }
+    if (open == epochs_.front()) {
+        admit(write);
+    } else {
+        open->waiting.push_back(write);
+    }
+}
+
+void peer_writes::sequence_seen(volume& target, std::uint32_t sequence) {
+    // Serial number arithmetic: the counter wraps.
+    if (static_cast<std::int32_t>(sequence - target.peer_sequence) > 0) {
+        target.peer_sequence = sequence;
+    }
+}
+
+// --- to the disk ---
+
+bool peer_writes::conflicts(peer_request& write, bool& answered) {
+    volume& target = *write.target;
+    bool wait = false;
+    bool inside = false;
+    bool own = false;
+    target.in_flight.for_each_overlap(
+        write.sector, write.sectors(), [&](const interval_set::node& node) {
+            if (node.owner == nullptr) {
+                wait = true; // a resync write, or an earlier write of the peer
+                return;
+            }
+            const auto& mine = *static_cast<const app_request*>(node.owner);
+            own = true;
+            inside |= node.sector() <= write.sector &&
+                      node.end() >= write.sector + write.sectors();
+            wait |= mine.local == local_part::pending || !mine.started;
+        });
+    if (own && all_.link.resolve_conflicts && !wait && all_.net.allow_two_primaries) {
+        // Two Primaries wrote to the same blocks at the same time, and this node decides.
+        answered = true;
+        send_ack(write, inside || !all_.link.rules.has_ack_flags() ? command::superseded
+                                                                   : command::retry_write);
+        if (peer_epoch* its = find(write.epoch_serial)) {
+            its->conflicted = true;
+        }
+        left_epoch(write);
+        return true;
+    }
+    return wait;
+}
+
+void peer_writes::admit(peer_request& write) {
+    volume& target = *write.target;
+    if (!target.has_disk()) {
+        if (target.state.disk >= disk::inconsistent) {
+            all_.log(log_level::error, target, "no disk for a write of the peer");
+        }
+        done(write, EIO);
+        return;
+    }
+    if (write.size == 0) {
+        submit(write);
+        return;
+    }
+    bool answered = false;
+    if (conflicts(write, answered)) {
+        if (!answered) {
+            target.peer_waiting_overlap.push_back(write);
+        }
+        return;
+    }
+    target.in_flight.insert(write.interval, write.sector, write.sectors());
+    enter_log(write);
+}
+
+void peer_writes::retry_overlaps(volume& target) {
+    intrusive_list<peer_request, in_waiting> waiting;
+    waiting.append(target.peer_waiting_overlap);
+    while (peer_request* write = waiting.pop_front()) {
+        if (write->what == peer_request::kind::write) {
+            admit(*write);
+        } else {
+            all_.resync.retry(*write);
+        }
+    }
+}
+
+void peer_writes::enter_log(peer_request& write) {
+    volume& target = *write.target;
+    const bool for_diskless_primary = target.state.peer_role == role::primary &&
+                                      target.state.peer_disk < disk::inconsistent;
+    if (!for_diskless_primary) {
+        submit(write);
+        return;
+    }
+    // The Primary has no disk: we remember for it what its disk will lack.
+    target.disk->bits.set(write.sector, write.sectors());
+    write.flags &= ~data_flag::may_set_in_sync;
+    if (!target.options.al_updates || target.log_suspended || target.disk->log == nullptr) {
+        submit(write);
+        return;
+    }
+    const std::uint32_t first = activity_log::extent_of_sector(write.sector);
+    const std::uint32_t last = activity_log::extent_of_sector(write.sector + write.sectors() - 1);
+    const auto begun = target.disk->log->begin(first, last);
+    switch (begun.grant) {
+    case activity_log::grant::active:
+        write.extent_held = true;
+        submit(write);
+        return;
+    case activity_log::grant::wait_transaction:
+        write.extent_held = true;
+        write.ticket = begun.ticket;
+        target.peer_waiting_log.push_back(write);
+        target.disk->pump_log();
+        return;
+    case activity_log::grant::full:
+        write.ticket = ~std::uint64_t{0};
+        target.peer_waiting_log.push_back(write);
+        return;
+    }
+}
+
+void peer_writes::log_committed(volume& target) {
+    const std::uint64_t committed = target.disk->log->committed();
+    intrusive_list<peer_request, in_waiting> waiting;
+    waiting.append(target.peer_waiting_log);
+    while (peer_request* write = waiting.pop_front()) {
+        if (write->extent_held && write->ticket <= committed) {
+            submit(*write);
+        } else if (!write->extent_held) {
+            enter_log(*write);
+        } else {
+            target.peer_waiting_log.push_back(*write);
+        }
+    }
+}
+
+void peer_writes::submit(peer_request& write) {
+    volume& target = *write.target;
+    disk_request& out = write.disk;
+    out = {};
+    out.op = write.op;
+    out.device = backing::data;
+    out.fua = (write.flags & data_flag::fua) != 0;
+    out.may_unmap = (write.flags & data_flag::discard) != 0;
+    out.offset = write.sector * 512;
+    out.size = write.size;
+    out.memory = write.buffer.data();
+    out.owner = &write;
+    out.finished = [](disk_request& request, int error) {
+        auto& finished = *static_cast<peer_request*>(request.owner);
+        --finished.target->counters.local_pending;
+        finished.target->owner->peers.done(finished, error);
+    };
+    target.counters.written_sectors += write.sectors();
+    ++target.counters.local_pending;
+    target.disk->submit(out);
+}
+
+void peer_writes::done(peer_request& write, int error) {
+    volume& target = *write.target;
+    const bool had_disk = write.disk.finished != nullptr;
+    if (error != 0 && had_disk) {
+        if (target.disk != nullptr) {
+            target.disk->bits.set(write.sector, write.sectors());
+        }
+        all_.disks.io_error(target, disk_management::failed_operation::write, write.sector, error);
+    }
+    const bool wants_ack = (write.flags & data_flag::send_write_ack) != 0;
+    if (error != 0) {
+        send_ack(write, command::neg_ack);
+    } else if (wants_ack) {
+        const auto connection = target.state.connection;
+        const bool syncing = connection >= state::connection::sync_source &&
+                             connection <= state::connection::paused_sync_t;
+        const bool in_sync = syncing && (write.flags & data_flag::may_set_in_sync) != 0;
+        if (in_sync && target.disk != nullptr) {
+            target.disk->bits.clear(write.sector, write.sectors());
+        }
+        send_ack(write, in_sync ? command::rs_write_ack : command::write_ack);
+        if (in_sync) {
+            all_.resync.bits_cleared(target);
+        }
+    }
+    left_epoch(write);
+}
+
+void peer_writes::left_epoch(peer_request& write) {
+    if ((write.flags & data_flag::send_receive_ack) == 0 && current(write)) {
+        --write.target->counters.unacked;
+    }
+    peer_epoch* its = find(write.epoch_serial);
+    release(write);
+    if (its != nullptr) {
+        --its->active;
+        advance();
+    }
+}
+
+// --- epochs ---
+
+peer_epoch* peer_writes::find(std::uint64_t serial) const {
+    for (peer_epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        if (each->serial == serial) {
+            return each;
+        }
+    }
+    return nullptr;
+}
+
+void peer_writes::barrier_received(const wire::barrier& barrier) {
+    peer_epoch* open = epochs_.back();
+    if (open == nullptr || open->ended) {
+        open = pool_.take();
+        if (open == nullptr) {
+            all_.states.drop_link(state::connection::protocol_error, "too many barriers");
+            return;
+        }
+        open->serial = next_serial_++;
+        epochs_.push_back(*open);
+    }
+    open->ended = true;
+    open->number = barrier.number;
+    advance();
+}
+
+void peer_writes::advance() {
+    while (peer_epoch* oldest = epochs_.front()) {
+        if (!oldest->ended || oldest->active > 0 || oldest->flushes > 0) {
+            return;
+        }
+        if (!oldest->flushed && oldest->writes > 0 && flush(*oldest)) {
+            return;
+        }
+        if (!oldest->conflicted && all_.link.up) {
+            all_.link.send(channel::meta, 0, command::barrier_ack,
+                           wire::barrier_ack{oldest->number, oldest->writes});
+        }
+        epochs_.remove(*oldest);
+        pool_.give_back(*oldest);
+        begin_waiting();
+    }
+}
+
+bool peer_writes::flush(peer_epoch& which) {
+    which.flushed = true;
+    std::size_t slot = 0;
+    for (auto& [number, target] : all_.volumes) {
+        if (!target->has_disk() || !target->options.disk_flushes || slot == flushes_.size()) {
+            continue;
+        }
+        epoch_flush& out = flushes_[slot++];
+        if (out.busy) {
+            continue; // of a connection that is gone; its end is still to come
+        }
+        out.busy = true;
+        out.owner = this;
+        out.serial = which.serial;
+        out.request = {};
+        out.request.op = disk_request::operation::flush;
+        out.request.device = backing::data;
+        out.request.owner = &out;
+        out.request.finished = [](disk_request& request, int error) {
+            auto& ended = *static_cast<epoch_flush*>(request.owner);
+            ended.busy = false;
+            ended.owner->flushed(ended.serial, request.volume, error);
+        };
+        ++which.flushes;
+        target->disk->submit(out.request);
+    }
+    return which.flushes > 0;
+}
+
+void peer_writes::flushed(std::uint64_t serial, volume_number number, int error) {
+    if (error != 0) {
+        if (volume* target = all_.find(number)) {
+            all_.disks.io_error(*target, disk_management::failed_operation::write, 0, error);
+        }
+    }
+    if (peer_epoch* its = find(serial)) {
+        --its->flushes;
+        advance();
+    }
+}
+
+void peer_writes::begin_waiting() {
+    peer_epoch* oldest = epochs_.front();
+    if (oldest == nullptr) {
+        return;
+    }
+    intrusive_list<peer_request, in_waiting> waiting;
+    waiting.append(oldest->waiting);
+    // `active` counts them all, so the epoch can't end before the last one has begun.
+    while (peer_request* write = waiting.pop_front()) {
+        admit(*write);
+    }
+}
+
+// --- reads, and what the peer did not send ---
+
+void peer_writes::read_requested(volume& target, const wire::block_request& request) {
+    if (!check_range(target, command::data_request, request.sector, request.size_bytes)) {
+        return;
+    }
+    peer_request* read = take(target, peer_request::kind::read);
+    if (read == nullptr) {
+        all_.states.drop_link(state::connection::network_failure, "too many requests of the peer");
+        return;
+    }
+    read->op = disk_request::operation::read;
+    read->sector = request.sector;
+    read->size = request.size_bytes;
+    read->block_id = request.block_id;
+    ++target.counters.unacked;
+    // Half of the buffers stay free for what arrives, which alone makes progress certain.
+    const bool room = all_.memory.peer.free_bytes() * 2 >= all_.memory.peer.capacity_bytes();
+    if (room) {
+        read->buffer = all_.memory.peer.allocate(read->size);
+    }
+    if (target.state.disk != disk::up_to_date || target.disk == nullptr) {
+        read_done(*read, EIO);
+        return;
+    }
+    if (!read->buffer) {
+        target.reads_waiting.push_back(*read);
+        return;
+    }
+    all_.resync.submit_read(*read, [](disk_request& done, int error) {
+        auto& finished = *static_cast<peer_request*>(done.owner);
+        --finished.target->counters.local_pending;
+        finished.target->owner->peers.read_done(finished, error);
+    });
+}
+
+void peer_writes::read_done(peer_request& read, int error) {
+    volume& target = *read.target;
+    if (error != 0 && read.disk.finished != nullptr) {
+        all_.disks.io_error(target, disk_management::failed_operation::read, read.sector, error);
+    }
+    if (current(read)) {
+        --target.counters.unacked;
+        if (error != 0) {
+            send_ack(read, command::neg_dreply);
+        } else {
+            wire::data_header head;
+            head.sector = read.sector;
+            head.block_id = read.block_id;
+            target.counters.sent_sectors += read.sectors();
+            const auto digest = digest_of(all_.handshake.integrity_algorithm(),
+                                          {read.buffer.data(), read.size});
+            all_.link.send_data(target.number, command::data_reply, head, digest,
+                                read.buffer.data(), read.size, read.buffer, nullptr, nullptr);
+        }
+    }
+    release(read);
+}
+
+void peer_writes::out_of_sync_received(volume& target, const wire::block_range& range) {
+    if (!check_range(target, command::out_of_sync, range.sector, range.size_bytes)) {
+        return;
+    }
+    if (target.disk != nullptr) {
+        target.disk->bits.set(range.sector, range.size_bytes / 512);
+    }
+}
+
+void peer_writes::output_moved() {
+    for (auto& [number, target] : all_.volumes) {
+        while (peer_request* read = target->reads_waiting.front()) {
+            if (all_.memory.peer.free_bytes() * 2 < all_.memory.peer.capacity_bytes()) {
+                return;
+            }
+            read->buffer = all_.memory.peer.allocate(read->size);
+            if (!read->buffer) {
+                return;
+            }
+            target->reads_waiting.remove(*read);
+            if (read->what == peer_request::kind::read) {
+                if (!target->has_disk()) {
+                    read_done(*read, EIO);
+                    continue;
+                }
+                all_.resync.submit_read(*read, [](disk_request& done, int error) {
+                    auto& finished = *static_cast<peer_request*>(done.owner);
+                    --finished.target->counters.local_pending;
+                    finished.target->owner->peers.read_done(finished, error);
+                });
+            } else {
+                all_.resync.retry(*read);
+            }
+        }
+    }
+}
+
+void peer_writes::conflict_retry(app_request& write) {
+    // The overlapping write of the other node is on its way to us, and goes first. Ours starts
+    // over, with new DATA, as if it had only now been asked for.
+    if (write.of != nullptr) {
+        write.of->conflicted = true;
+        write.of->requests.remove(write);
+        write.of = nullptr;
+    }
+    write.net = net_part::none;
+    write.net_done = true;
+    volume& target = *write.target;
+    if (write.interval.linked()) {
+        target.in_flight.erase(write.interval);
+    }
+    write.started = false;
+    target.waiting_overlap.push_back(write);
+    target.retry_overlaps = true;
+}
+
+void peer_writes::disk_given_up(volume& target) {
+    for (peer_request* each = target.peer_requests.front(); each != nullptr;
+         each = target.peer_requests.after(*each)) {
+        each->extent_held = false;
+    }
+    intrusive_list<peer_request, in_waiting> waiting;
+    waiting.append(target.peer_waiting_log);
+    while (peer_request* write = waiting.pop_front()) {
+        done(*write, EIO);
+    }
+    target.retry_overlaps = true;
+}
+
+void peer_writes::link_lost() {
+    for (auto& [number, target] : all_.volumes) {
+        intrusive_list<peer_request, in_waiting> dropped;
+        dropped.append(target->peer_waiting_overlap);
+        dropped.append(target->peer_waiting_log);
+        dropped.append(target->reads_waiting);
+        while (peer_request* each = dropped.pop_front()) {
+            release(*each);
+        }
+        target->counters.unacked = 0;
+        target->sequence = 0;
+        target->peer_sequence = 0;
+    }
+    // Writes that are with the disk end by themselves; nobody waits for them.
+    while (peer_epoch* each = epochs_.pop_front()) {
+        while (peer_request* write = each->waiting.pop_front()) {
+            release(*write);
+        }
+        pool_.give_back(*each);
+    }
+}
+
+} // namespace lockstep::replica

@@ -1,0 +1,394 @@
+#include "kernel/replica/receiver.hpp"
+
+#include "kernel/replica/digests.hpp"
+#include "kernel/replica/machinery.hpp"
+
+namespace lockstep::replica {
+
+using wire::command;
+
+void receiver::malformed(channel which, const error& what) {
+    all_.log(log_level::error, "the peer sent something unusable: " + what.text());
+    // DRBD goes to StandAlone for a packet unknown on the meta connection, else connects again
+    // (drbd_receiver.c, drbdd() and drbd_ack_receiver()).
+    const bool unknown = what.what.find("unknown packet") != std::string::npos;
+    if (which == channel::meta && unknown) {
+        all_.states.disconnect_at_once("the peer speaks another language");
+        return;
+    }
+    all_.states.drop_link(state::connection::protocol_error, what.what);
+}
+
+void receiver::stop() {
+    data_.reset();
+    skipping_ = false;
+}
+
+bool receiver::place_data(wire::packet_stream& stream) {
+    const std::uint32_t size = stream.data_bytes();
+    volume* target = all_.find(stream.head().volume);
+    if (target == nullptr || size == 0) {
+        skipping_ = size > 0;
+        if (skipping_) {
+            stream.skip_data();
+        } else {
+            stream.place_data({});
+        }
+        return true;
+    }
+    if (!all_.peers.can_take()) {
+        return false;
+    }
+    data_ = all_.memory.peer.allocate(size);
+    if (!data_) {
+        return false;
+    }
+    stream.place_data(data_.bytes().first(size));
+    return true;
+}
+
+bool receiver::data_intact(const wire::packet_stream& stream, const_byte_span data) {
+    const const_byte_span given = stream.data_digest();
+    if (given.empty()) {
+        return true;
+    }
+    const wire::digest own = digest_of(all_.handshake.integrity_algorithm(), data);
+    return wire::make_digest(given) == own;
+}
+
+void receiver::data_packet(wire::packet_stream& stream) {
+    const wire::header head = stream.head();
+    buffer_ref data = std::move(data_);
+    data_.reset();
+    volume* target = all_.find(head.volume);
+    if (target == nullptr || std::exchange(skipping_, false)) {
+        all_.log(log_level::warning, std::string(wire::name(head.code)) + " for volume " +
+                                         std::to_string(head.volume) +
+                                         ", which is not configured here; ignored");
+        return;
+    }
+    const auto fixed =
+        wire::decode<wire::data_header>(head.code, stream.data_fixed_part(), all_.link.rules);
+    if (!fixed) {
+        malformed(channel::data, fixed.error());
+        return;
+    }
+    const std::uint32_t size = stream.data_bytes();
+    if (!data_intact(stream, const_byte_span(data.bytes()).first(size))) {
+        all_.log(log_level::error, *target,
+                 "digest mismatch in " + std::string(wire::name(head.code)) + " at sector " +
+                     std::to_string(fixed->sector));
+        all_.states.drop_link(state::connection::protocol_error,
+                              "data was damaged on its way (data-integrity-alg)");
+        return;
+    }
+    target->counters.received_sectors += size / 512;
+    switch (head.code) {
+    case command::data:
+        all_.peers.write_received(*target, *fixed, size, std::move(data));
+        break;
+    case command::data_reply:
+        all_.reads.reply_received(*target, *fixed, size, data);
+        break;
+    default:
+        all_.resync.reply_received(*target, *fixed, size, std::move(data));
+        break;
+    }
+}
+
+template <class X>
+bool receiver::take(const wire::header& head, const_byte_span payload, X& into) {
+    auto decoded = wire::decode<X>(head.code, payload, all_.link.rules);
+    if (!decoded) {
+        malformed(wire::belongs_on(head.code, wire::socket_kind::meta) ? channel::meta
+                                                                       : channel::data,
+                  decoded.error());
+        return false;
+    }
+    into = std::move(*decoded);
+    return true;
+}
+
+void receiver::packet(channel which, const wire::header& head, const_byte_span payload) {
+    if (which == channel::meta) {
+        meta_channel(head, payload);
+    } else if (all_.handshake.before_parameters()) {
+        during_handshake(head, payload);
+    } else {
+        data_channel(head, payload);
+    }
+}
+
+void receiver::during_handshake(const wire::header& head, const_byte_span payload) {
+    switch (head.code) {
+    case command::connection_features: {
+        wire::connection_features features;
+        if (take(head, payload, features)) {
+            all_.handshake.features_received(features, payload);
+        }
+        return;
+    }
+    case command::auth_challenge: {
+        wire::auth_challenge challenge;
+        if (take(head, payload, challenge)) {
+            all_.handshake.challenge_received(challenge);
+        }
+        return;
+    }
+    case command::auth_response: {
+        wire::auth_response response;
+        if (take(head, payload, response)) {
+            all_.handshake.response_received(response);
+        }
+        return;
+    }
+    default:
+        all_.handshake.unexpected(head.code);
+    }
+}
+
+void receiver::data_channel(const wire::header& head, const_byte_span payload) {
+    switch (head.code) {
+    case command::protocol:
+    case command::protocol_update: {
+        wire::connection_settings settings;
+        if (take(head, payload, settings)) {
+            if (head.code == command::protocol) {
+                all_.handshake.protocol_received(settings);
+            } else {
+                all_.handshake.protocol_update_received(settings);
+            }
+        }
+        return;
+    }
+    case command::barrier: {
+        wire::barrier barrier;
+        if (take(head, payload, barrier)) {
+            all_.peers.barrier_received(barrier);
+        }
+        return;
+    }
+    case command::conn_st_chg_req: {
+        wire::state_request request;
+        if (take(head, payload, request)) {
+            all_.commands.connection_request_received(request);
+        }
+        return;
+    }
+    case command::unplug_remote:
+    case command::delay_probe:
+        return;
+    case command::connection_features:
+    case command::auth_challenge:
+    case command::auth_response:
+        all_.handshake.unexpected(head.code);
+        return;
+    default:
+        break;
+    }
+    volume* target = all_.find(head.volume);
+    if (target == nullptr) {
+        all_.log(log_level::info, std::string(wire::name(head.code)) + " for volume " +
+                                      std::to_string(head.volume) +
+                                      ", which is not configured here; ignored");
+        return;
+    }
+    if (!volume_packet(head, *target, payload)) {
+        all_.states.drop_link(state::connection::protocol_error,
+                              std::string(wire::name(head.code)) + " was not expected now");
+    }
+}
+
+bool receiver::volume_packet(const wire::header& head, volume& target, const_byte_span payload) {
+    switch (head.code) {
+    case command::sync_param:
+    case command::sync_param89: {
+        wire::sync_settings settings;
+        if (take(head, payload, settings)) {
+            all_.handshake.sync_settings_received(target, settings);
+        }
+        return true;
+    }
+    case command::sizes: {
+        wire::sizes sizes;
+        if (take(head, payload, sizes)) {
+            all_.sizes.received(target, sizes);
+        }
+        return true;
+    }
+    case command::uuids: {
+        wire::uuids uuids;
+        if (take(head, payload, uuids)) {
+            all_.handshake.uuids_received(target, uuids);
+        }
+        return true;
+    }
+    case command::state: {
+        wire::state_word word;
+        if (take(head, payload, word)) {
+            all_.handshake.state_received(target, word);
+        }
+        return true;
+    }
+    case command::sync_uuid: {
+        wire::sync_uuid uuid;
+        if (take(head, payload, uuid)) {
+            all_.resync.sync_uuid_received(target, uuid.value);
+        }
+        return true;
+    }
+    case command::state_chg_req: {
+        wire::state_request request;
+        if (take(head, payload, request)) {
+            all_.commands.request_received(target, request);
+        }
+        return true;
+    }
+    case command::trim:
+    case command::zeroes: {
+        wire::discard discard;
+        if (take(head, payload, discard)) {
+            all_.peers.discard_received(target, head.code, discard);
+        }
+        return true;
+    }
+    case command::data_request: {
+        wire::block_request request;
+        if (take(head, payload, request)) {
+            all_.peers.read_requested(target, request);
+        }
+        return true;
+    }
+    case command::rs_data_request:
+    case command::rs_thin_req: {
+        wire::block_request request;
+        if (take(head, payload, request)) {
+            all_.resync.block_requested(target, request, head.code == command::rs_thin_req);
+        }
+        return true;
+    }
+    case command::csum_rs_request: {
+        wire::digest_request request;
+        if (take(head, payload, request)) {
+            all_.resync.checksum_received(target, request);
+        }
+        return true;
+    }
+    case command::ov_request: {
+        wire::block_request request;
+        if (take(head, payload, request)) {
+            all_.verify.requested(target, request);
+        }
+        return true;
+    }
+    case command::ov_reply: {
+        wire::digest_request reply;
+        if (take(head, payload, reply)) {
+            all_.verify.reply_received(target, reply);
+        }
+        return true;
+    }
+    case command::bitmap:
+    case command::compressed_bitmap:
+        all_.exchange.packet_received(target, head.code, payload);
+        return true;
+    case command::out_of_sync: {
+        wire::block_range range;
+        if (take(head, payload, range)) {
+            all_.peers.out_of_sync_received(target, range);
+        }
+        return true;
+    }
+    case command::rs_deallocated: {
+        wire::block_range range;
+        if (take(head, payload, range)) {
+            all_.resync.deallocated_received(target, range);
+        }
+        return true;
+    }
+    default:
+        return false;
+    }
+}
+
+void receiver::meta_channel(const wire::header& head, const_byte_span payload) {
+    all_.keepalive.meta_received();
+    switch (head.code) {
+    case command::ping:
+        all_.link.send_empty(channel::meta, 0, command::ping_ack);
+        return;
+    case command::ping_ack:
+        all_.keepalive.ping_answered();
+        return;
+    case command::delay_probe:
+        return;
+    case command::barrier_ack: {
+        wire::barrier_ack ack;
+        if (take(head, payload, ack)) {
+            all_.epochs.barrier_acknowledged(ack);
+        }
+        return;
+    }
+    case command::state_chg_reply:
+    case command::conn_st_chg_reply: {
+        wire::state_reply reply;
+        if (take(head, payload, reply)) {
+            all_.commands.reply_received(reply.code);
+        }
+        return;
+    }
+    default:
+        break;
+    }
+    volume* target = all_.find(head.volume);
+    if (target == nullptr) {
+        all_.log(log_level::info, std::string(wire::name(head.code)) + " for volume " +
+                                      std::to_string(head.volume) +
+                                      ", which is not configured here; ignored");
+        return;
+    }
+    acknowledgement(head, *target, payload);
+}
+
+void receiver::acknowledgement(const wire::header& head, volume& target,
+                               const_byte_span payload) {
+    wire::block_ack ack;
+    if (!take(head, payload, ack)) {
+        return;
+    }
+    all_.peers.sequence_seen(target, ack.sequence);
+    switch (head.code) {
+    case command::recv_ack:
+    case command::write_ack:
+    case command::superseded:
+    case command::retry_write:
+        all_.writes.acknowledged(target, head.code, ack);
+        return;
+    case command::rs_write_ack:
+    case command::neg_ack:
+        if (ack.block_id == wire::block_id_resync) {
+            all_.resync.write_acknowledged(target, ack, head.code == command::rs_write_ack);
+        } else {
+            all_.writes.acknowledged(target, head.code, ack);
+        }
+        return;
+    case command::neg_dreply:
+        all_.reads.refused(target, ack);
+        return;
+    case command::neg_rs_dreply:
+    case command::rs_cancel:
+        all_.resync.refused(target, ack, head.code == command::rs_cancel);
+        return;
+    case command::rs_is_in_sync:
+        all_.resync.in_sync_received(target, ack);
+        return;
+    case command::ov_result:
+        all_.verify.result_received(target, ack);
+        return;
+    default:
+        all_.states.drop_link(state::connection::protocol_error,
+                              std::string(wire::name(head.code)) + " was not expected now");
+    }
+}
+
+} // namespace lockstep::replica

@@ -1,0 +1,317 @@
+#include "kernel/replica/state_changes.hpp"
+
+#include <fmt/format.h>
+
+#include "kernel/replica/machinery.hpp"
+#include "kernel/state/attach_state.hpp"
+#include "kernel/state/peer_state.hpp"
+
+namespace lockstep::replica {
+
+using state::connection;
+using state::disk;
+using state::role;
+using state::verdict;
+
+bool sends_data(const state::volume_state& now) {
+    return now.peer_disk == disk::up_to_date ||
+           (now.peer_disk >= disk::inconsistent && now.connection >= connection::wf_bitmap_t &&
+            now.connection < connection::ahead);
+}
+
+bool sends_out_of_sync(const state::volume_state& now) {
+    return now.connection == connection::ahead || now.connection == connection::wf_bitmap_s;
+}
+
+bool takes_requests(const state::volume_state& now, std::uint32_t protocol_version) {
+    switch (now.connection) {
+    case connection::wf_report_params:
+    case connection::starting_sync_s:
+    case connection::starting_sync_t:
+    case connection::wf_bitmap_t:
+    case connection::wf_sync_uuid:
+        return false;
+    case connection::wf_bitmap_s:
+        if (protocol_version < 96) {
+            return false;
+        }
+        break;
+    default:
+        break;
+    }
+    return now.disk != disk::attaching && now.disk != disk::negotiating &&
+           now.disk != disk::unknown;
+}
+
+state::transition_context state_changes::context(const volume* about) const {
+    state::transition_context facts;
+    facts.net_configured = all_.has_net;
+    facts.allow_two_primaries = all_.net.allow_two_primaries;
+    facts.verify_algorithm_set = !all_.net.verify_alg.empty();
+    facts.protocol_version = all_.link.rules.version >= wire::version_min
+                                 ? all_.link.rules.version
+                                 : wire::version_max;
+    facts.suspend_without_data = all_.resource_options.on_no_data_accessible ==
+                                 options::on_no_data::suspend_io;
+    facts.handshake_state_sent = all_.handshake.state_sent();
+    if (about != nullptr) {
+        facts.fencing = about->disk != nullptr && about->state.disk > disk::diskless
+                            ? about->options.fencing
+                            : options::fencing::dont_care;
+        facts.device_in_use = all_.world.in_use(about->number);
+        if (about->state.disk == disk::negotiating && about->disk != nullptr &&
+            state::may_attach_generation(about->state, about->effective_generation,
+                                         about->disk->super.uuids.current)) {
+            facts.negotiating = {about->negotiated_disk, about->negotiated_peer_disk};
+        }
+    }
+    for (const auto& [number, other] : all_.volumes) {
+        if (other.get() != about && other->state.peer_role == role::primary) {
+            facts.other_volume_peer_primary = true;
+        }
+    }
+    return facts;
+}
+
+verdict state_changes::try_change(const volume& target, const state::state_change& wanted) const {
+    return state::change(target.state, wanted, state::change_kind::soft, context(&target)).code;
+}
+
+verdict state_changes::try_change_all(const state::state_change& wanted) const {
+    verdict result =
+        state::change(all_.common, wanted, state::change_kind::soft, context(nullptr)).code;
+    if (all_.volumes.empty()) {
+        return result;
+    }
+    result = verdict::nothing_to_do;
+    for (const auto& [number, each] : all_.volumes) {
+        const verdict one = try_change(*each, wanted);
+        if (one < verdict::success) {
+            return one;
+        }
+        if (one != verdict::nothing_to_do) {
+            result = one;
+        }
+    }
+    return result;
+}
+
+verdict state_changes::change(volume& target, const state::state_change& wanted,
+                              state::change_kind kind) {
+    const auto changed = state::change(target.state, wanted, kind, context(&target));
+    if (changed.accepted() && changed.code != verdict::nothing_to_do) {
+        apply(target, changed);
+    }
+    return changed.code;
+}
+
+verdict state_changes::change_all(const state::state_change& wanted, state::change_kind kind) {
+    if (kind == state::change_kind::soft) {
+        const verdict refused = try_change_all(wanted);
+        if (refused < verdict::success) {
+            return refused;
+        }
+    }
+    verdict result = verdict::nothing_to_do;
+    if (all_.volumes.empty()) {
+        const auto changed = state::change(all_.common, wanted, kind, context(nullptr));
+        if (changed.accepted() && changed.code != verdict::nothing_to_do) {
+            all_.common = changed.state;
+            all_.world.changed();
+        }
+        return changed.code;
+    }
+    for (auto& [number, each] : all_.volumes) {
+        // The first volume's change may have reached this one already, in what they share.
+        const auto changed = state::change(each->state, wanted, kind, context(each.get()));
+        if (changed.accepted() && changed.code != verdict::nothing_to_do) {
+            apply(*each, changed);
+        }
+        if (changed.code != verdict::nothing_to_do) {
+            result = changed.code;
+        }
+    }
+    return result;
+}
+
+void state_changes::share(const state::volume_state& from) {
+    const role role_before = all_.common.role;
+    const auto copy = [&](state::volume_state& to) {
+        to.role = from.role;
+        to.peer_role = from.peer_role;
+        to.suspended_user = from.suspended_user;
+        to.suspended_no_data = from.suspended_no_data;
+        to.suspended_fencing = from.suspended_fencing;
+    };
+    copy(all_.common);
+    all_.common.connection = from.connection < connection::connected
+                                 ? from.connection
+                                 : connection::wf_report_params;
+    if (role_before != from.role) {
+        all_.world.role_changed(from.role);
+    }
+}
+
+void state_changes::apply(volume& target, const state::change_result& changed) {
+    const state::volume_state before = target.state;
+    target.state = changed.state;
+    share(target.state);
+    log_change(target, before, target.state);
+    at_change(target, before, target.state);
+    const volume_number number = target.number;
+    const state::volume_state after = target.state;
+    all_.defer([this, number, before, after] {
+        if (volume* found = all_.find(number)) {
+            after_change(*found, before, after);
+        }
+    });
+    // What is shared has to change in the other volumes too, by the same rules.
+    for (auto& [other_number, other] : all_.volumes) {
+        if (other.get() == &target) {
+            continue;
+        }
+        state::volume_state& theirs = other->state;
+        const bool same = theirs.role == after.role && theirs.peer_role == after.peer_role &&
+                          theirs.suspended_user == after.suspended_user &&
+                          theirs.suspended_no_data == after.suspended_no_data &&
+                          theirs.suspended_fencing == after.suspended_fencing;
+        if (same) {
+            continue;
+        }
+        state::change_result mirrored;
+        mirrored.state = theirs;
+        mirrored.state.role = after.role;
+        mirrored.state.peer_role = after.peer_role;
+        mirrored.state.suspended_user = after.suspended_user;
+        mirrored.state.suspended_no_data = after.suspended_no_data;
+        mirrored.state.suspended_fencing = after.suspended_fencing;
+        apply(*other, mirrored);
+    }
+    all_.world.changed();
+}
+
+void state_changes::log_change(const volume& target, const state::volume_state& before,
+                               const state::volume_state& after) const {
+    std::string text;
+    const auto add = [&](const char* what, auto from, auto to) {
+        if (from != to) {
+            text += fmt::format("{}( {} -> {} ) ", what, state::name(from), state::name(to));
+        }
+    };
+    add("peer", before.peer_role, after.peer_role);
+    add("role", before.role, after.role);
+    add("conn", before.connection, after.connection);
+    add("disk", before.disk, after.disk);
+    add("pdsk", before.peer_disk, after.peer_disk);
+    const auto flag = [&](const char* what, bool from, bool to) {
+        if (from != to) {
+            text += fmt::format("{}( {} -> {} ) ", what, from ? 1 : 0, to ? 1 : 0);
+        }
+    };
+    flag("susp", before.suspended(), after.suspended());
+    flag("aftr_isp", before.sync_paused_after, after.sync_paused_after);
+    flag("peer_isp", before.sync_paused_peer, after.sync_paused_peer);
+    flag("user_isp", before.sync_paused_user, after.sync_paused_user);
+    if (!text.empty()) {
+        all_.log(log_level::info, target, text);
+    }
+}
+
+void state_changes::at_change(volume& target, const state::volume_state& before,
+                              const state::volume_state& after) {
+    if (sends_data(before) != sends_data(after) ||
+        sends_out_of_sync(before) != sends_out_of_sync(after)) {
+        all_.epochs.close_current();
+    }
+    if (before.connection < connection::connected && after.connection >= connection::connected) {
+        target.log_suspended = false;
+    }
+    if (state::settles_crash(before, after)) {
+        target.crashed_primary = false;
+        if (target.peer_uuids) {
+            target.peer_uuids->flags &= ~wire::uuid_flag::crashed_primary;
+        }
+    }
+    if (state::forced_by_peer(before, after)) {
+        target.consider_resync = true;
+    }
+    if (target.disk != nullptr && after.disk > disk::attaching) {
+        const auto stored = state::unpack_flags(target.disk->super.flags);
+        target.disk->set_flags(
+            state::pack(state::flags_to_store(after, stored, target.crashed_primary)));
+        target.effective_generation = state::presented_after_change(
+            before, after, target.effective_generation, target.disk->super.uuids.current);
+        switch (state::generation_after(before, after, target.disk->generation())) {
+        case state::new_generation::now:
+            make_new_generation(target);
+            break;
+        case state::new_generation::when_resumed:
+            target.new_generation_due = true;
+            break;
+        case state::new_generation::no:
+            break;
+        }
+    }
+    all_.resync.at_change(target, before, after);
+}
+
+void state_changes::make_new_generation(volume& target) {
+    if (target.disk == nullptr) {
+        return;
+    }
+    target.new_generation_due = false;
+    local_disk& own = *target.disk;
+    own.set_generation(
+        state::new_current(own.generation(), all_.world.random_number(), target.state.role));
+    target.effective_generation = own.super.uuids.current;
+    all_.log(log_level::info, target,
+             fmt::format("new current UUID {}", state::text(own.generation()).view()));
+    ++target.generation_stores;
+    const volume_number number = target.number;
+    own.store_superblock([this, number](bool) {
+        if (volume* found = all_.find(number)) {
+            --found->generation_stores;
+            all_.writes.gate_moved();
+        }
+    });
+    if (target.connected()) {
+        send_uuids(target);
+    }
+}
+
+void state_changes::send_state(volume& target) {
+    if (all_.link.up && !all_.handshake.before_parameters()) {
+        all_.link.send(channel::data, target.number, wire::command::state,
+                       wire::state_word{state::pack(target.state)});
+    }
+}
+
+void state_changes::send_uuids(volume& target, std::uint64_t extra_flags) {
+    if (!all_.link.up || all_.handshake.before_parameters() || target.disk == nullptr ||
+        target.state.disk < disk::negotiating) {
+        return;
+    }
+    const auto generation = target.disk->generation();
+    wire::uuids out;
+    out.current = generation.current;
+    out.bitmap = generation.bitmap;
+    out.history1 = generation.history[0];
+    out.history2 = generation.history[1];
+    target.last_sent_bits = target.disk->bits.weight();
+    out.bits_set = target.last_sent_bits;
+    out.flags = extra_flags;
+    if (all_.handshake.discard_my_data()) {
+        out.flags |= wire::uuid_flag::discard_my_data;
+    }
+    if (target.crashed_primary) {
+        out.flags |= wire::uuid_flag::crashed_primary;
+    }
+    if (target.state.disk == disk::negotiating
+            ? target.negotiated_disk == disk::inconsistent
+            : target.state.disk == disk::inconsistent) {
+        out.flags |= wire::uuid_flag::inconsistent;
+    }
+    all_.link.send(channel::data, target.number, wire::command::uuids, out);
+}
+
+} // namespace lockstep::replica

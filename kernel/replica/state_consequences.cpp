@@ -1,0 +1,293 @@
+// What follows from a change of state, once it stands: messages to the peer, bitmap writes, resync,
+// handlers, new generations. The order within is DRBD's (Linux 6.1 drivers/block/drbd/drbd_state.c,
+// after_state_ch): the peer relies on it.
+#include <fmt/format.h>
+
+#include "kernel/replica/machinery.hpp"
+#include "kernel/replica/state_changes.hpp"
+#include "kernel/state/generation.hpp"
+
+namespace lockstep::replica {
+
+using state::connection;
+using state::disk;
+using state::role;
+
+namespace {
+
+bool is_sync_source(connection value) {
+    return value == connection::sync_source || value == connection::paused_sync_s;
+}
+
+// Between the decision for a sync and its end.
+bool is_syncing(connection value) {
+    return value > connection::connected && value < connection::ahead &&
+           value != connection::verify_s && value != connection::verify_t;
+}
+
+} // namespace
+
+void state_changes::after_change(volume& target, const state::volume_state& before,
+                                 const state::volume_state& after) {
+    const bool had_data = before.disk >= disk::up_to_date || before.peer_disk >= disk::up_to_date;
+    const bool has_data = after.disk >= disk::up_to_date || after.peer_disk >= disk::up_to_date;
+    if (after.role == role::primary && !has_data && (before.role != role::primary || had_data)) {
+        all_.helpers.call_for_volume("pri-on-incon-degr", target, {});
+    }
+    after_thaw(target, before, after);
+    after_connection(target, before, after);
+    after_disk(target, before, after);
+    after_sync(target, before, after);
+    all_.writes.state_moved(target);
+}
+
+void state_changes::after_thaw(volume& target, const state::volume_state& before,
+                               const state::volume_state& after) {
+    const bool established =
+        before.connection < connection::connected && after.connection >= connection::connected;
+    if (after.suspended_no_data) {
+        const bool own_back =
+            (before.disk == disk::attaching || before.disk == disk::negotiating) &&
+            after.disk == disk::up_to_date;
+        if (established || own_back) {
+            change_all(state::state_change{}.with_suspended(after.suspended_user, false,
+                                                            after.suspended_fencing),
+                       state::change_kind::hard);
+            if (established) {
+                all_.epochs.send_again();
+            }
+            all_.writes.thawed();
+        }
+    }
+    if (after.suspended_fencing) {
+        const bool peer_settled =
+            before.peer_disk > disk::outdated && after.peer_disk <= disk::outdated;
+        if (peer_settled) {
+            // The peer is out: go on alone, with a generation of our own.
+            for (auto& [number, each] : all_.volumes) {
+                if (each->new_generation_due) {
+                    make_new_generation(*each);
+                }
+            }
+            all_.epochs.give_up_peer();
+            change_all(state::state_change{}.with_suspended(after.suspended_user,
+                                                            after.suspended_no_data, false),
+                       state::change_kind::hard);
+            all_.writes.thawed();
+        } else if (established) {
+            target.new_generation_due = false;
+            all_.epochs.send_again();
+            change_all(state::state_change{}.with_suspended(after.suspended_user,
+                                                            after.suspended_no_data, false),
+                       state::change_kind::hard);
+            all_.writes.thawed();
+        }
+    }
+    if (before.suspended() && !after.suspended()) {
+        all_.writes.thawed();
+    }
+}
+
+void state_changes::after_connection(volume& target, const state::volume_state& before,
+                                     const state::volume_state& after) {
+    // The sync UUID goes out before any STATE of the sync.
+    if (!is_sync_source(before.connection) && is_sync_source(after.connection) &&
+        all_.link.rules.version >= 96) {
+        all_.resync.send_sync_uuid(target);
+    }
+    // The peer has attached a disk.
+    if (before.peer_disk == disk::diskless && after.peer_disk > disk::diskless &&
+        after.peer_disk != disk::unknown) {
+        send_uuids(target);
+        send_state(target);
+    }
+    if (before.connection != connection::wf_bitmap_s &&
+        after.connection == connection::wf_bitmap_s) {
+        all_.exchange.start_sending(target);
+    }
+    const bool peer_is_primary_without_disk = after.peer_disk < disk::inconsistent &&
+                                              target.disk != nullptr &&
+                                              before.peer_role != role::primary &&
+                                              after.peer_role == role::primary;
+    if (peer_is_primary_without_disk && target.disk->super.uuids.bitmap == 0 &&
+        after.disk >= disk::up_to_date) {
+        make_new_generation(target);
+    }
+    const bool diskless_peer_demoted = after.peer_disk < disk::inconsistent &&
+                                       before.peer_role == role::primary &&
+                                       after.peer_role == role::secondary;
+    const bool demoted = before.role == role::primary && after.role == role::secondary &&
+                         target.state.connection <= connection::connected;
+    if (target.disk != nullptr && (diskless_peer_demoted || demoted)) {
+        target.disk->store_bitmap([](bool) {});
+    }
+    if (after.connection >= connection::connected && before.disk == disk::attaching &&
+        after.disk == disk::negotiating) {
+        all_.sizes.send(target, 0, 0);
+        send_uuids(target);
+        send_state(target);
+    }
+    const bool pause_changed = before.sync_paused_after != after.sync_paused_after ||
+                               before.sync_paused_user != after.sync_paused_user;
+    const bool handshake_done = before.connection == connection::wf_report_params &&
+                                after.connection >= connection::connected;
+    if ((after.connection >= connection::connected && pause_changed) || handshake_done) {
+        send_state(target);
+    }
+    if (before.connection != connection::starting_sync_t &&
+        after.connection == connection::starting_sync_t) {
+        all_.resync.prepare_full_sync(target, false);
+    }
+    if (before.connection != connection::starting_sync_s &&
+        after.connection == connection::starting_sync_s) {
+        all_.resync.prepare_full_sync(target, true);
+    }
+}
+
+void state_changes::after_disk(volume& target, const state::volume_state& before,
+                               const state::volume_state& after) {
+    if (before.disk != disk::failed && after.disk == disk::failed) {
+        all_.disks.disk_failed(target);
+    }
+    if (before.disk != disk::diskless && after.disk == disk::diskless) {
+        send_state(target);
+        all_.world.release_disk(target.number);
+    }
+    // The peer learns of an error that did not cost us the disk.
+    if (before.disk == disk::up_to_date && after.disk == disk::inconsistent &&
+        after.connection >= connection::connected) {
+        send_state(target);
+    }
+    if (after.disk > disk::negotiating && after.peer_disk > disk::negotiating &&
+        target.grow_after_negotiation) {
+        target.grow_after_negotiation = false;
+        if (after.connection == connection::connected) {
+            all_.sizes.resync_new_part(target);
+        }
+    }
+    all_.disks.maybe_release(target);
+}
+
+void state_changes::after_sync(volume& target, const state::volume_state& before,
+                               const state::volume_state& after) {
+    // Done with being a target: said explicitly, though the peer should know.
+    if (before.disk < disk::up_to_date && before.connection >= connection::sync_source &&
+        after.connection == connection::connected) {
+        send_state(target);
+    }
+    if (before.connection == connection::verify_s && after.connection == connection::connected &&
+        all_.link.rules.has_verify_stop_sector()) {
+        send_state(target);
+    }
+    if (is_syncing(before.connection) && !is_syncing(after.connection) && target.disk != nullptr) {
+        target.disk->store_bitmap([](bool) {});
+    }
+}
+
+void state_changes::set_connection(connection value) {
+    change_all(state::state_change{}.with(value), state::change_kind::hard);
+    if (all_.volumes.empty() && all_.common.connection != value) {
+        all_.common.connection = value;
+        all_.world.changed();
+    }
+}
+
+void state_changes::clean_up_link() {
+    all_.link.stop();
+    all_.world.close_link();
+    all_.keepalive.stop();
+    all_.receiver.stop();
+    all_.handshake.stop();
+    all_.commands.link_lost();
+    all_.peers.link_lost();
+    all_.reads.link_lost();
+    for (auto& [number, each] : all_.volumes) {
+        all_.resync.link_lost(*each);
+        all_.verify.link_lost(*each);
+        all_.exchange.link_lost(*each);
+        each->peer_sizes.reset();
+        if (!each->state.suspended()) {
+            each->peer_uuids.reset();
+        }
+    }
+    // With I/O frozen the log is kept: the peer may come back and get it again.
+    if (!all_.common.suspended()) {
+        all_.epochs.give_up_peer();
+    }
+    for (auto& [number, each] : all_.volumes) {
+        if (each->disk != nullptr && each->state.disk >= disk::inconsistent) {
+            each->disk->store_bitmap([](bool) {});
+        }
+    }
+    all_.log(log_level::info, "Connection closed");
+}
+
+void state_changes::drop_link(connection why, std::string_view reason) {
+    if (cleaning_up_ || all_.common.connection <= connection::unconnected) {
+        return;
+    }
+    cleaning_up_ = true;
+    if (!reason.empty()) {
+        all_.log(log_level::notice, fmt::format("connection lost: {}", reason));
+    }
+    const bool was_primary = all_.common.role == role::primary;
+    // TearDown keeps its name: the end was agreed.
+    if (all_.common.connection != connection::tear_down) {
+        set_connection(why);
+    }
+    clean_up_link();
+    const bool peer_unknown = [&] {
+        for (const auto& [number, each] : all_.volumes) {
+            if (each->state.peer_disk >= disk::unknown) {
+                return true;
+            }
+        }
+        return false;
+    }();
+    set_connection(connection::unconnected);
+    if (was_primary && peer_unknown) {
+        all_.fencing.peer_lost();
+    }
+    cleaning_up_ = false;
+    start_connecting();
+}
+
+void state_changes::peer_left() { drop_link(connection::tear_down, {}); }
+
+void state_changes::disconnect_at_once(std::string_view reason) {
+    if (cleaning_up_ || all_.common.connection == connection::standalone) {
+        return;
+    }
+    cleaning_up_ = true;
+    if (!reason.empty()) {
+        all_.log(log_level::error, fmt::format("giving up the connection: {}", reason));
+    }
+    const bool was_primary = all_.common.role == role::primary;
+    if (all_.common.connection != connection::disconnecting) {
+        set_connection(connection::disconnecting);
+    }
+    clean_up_link();
+    const bool ask = [&] {
+        for (const auto& [number, each] : all_.volumes) {
+            if (was_primary && each->state.peer_disk >= disk::unknown) {
+                return true;
+            }
+        }
+        return false;
+    }();
+    if (ask) {
+        all_.fencing.peer_lost();
+    }
+    set_connection(connection::standalone);
+    all_.has_net = false;
+    cleaning_up_ = false;
+}
+
+void state_changes::start_connecting() {
+    if (all_.common.connection == connection::unconnected) {
+        set_connection(connection::wf_connection);
+        all_.world.open_link(all_.net);
+    }
+}
+
+} // namespace lockstep::replica

@@ -1,0 +1,177 @@
+#include "kernel/replica/transfer_log.hpp"
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "kernel/replica/machinery.hpp"
+
+namespace lockstep::replica {
+
+void epoch::reset() {
+    number = 0;
+    writes = 0;
+    closed = false;
+    barrier_sent = false;
+    conflicted = false;
+}
+
+// Every request can be in an epoch of its own, and one more is open.
+transfer_log::transfer_log(machinery& all, std::size_t requests)
+    : all_(all), pool_(requests + 2) {}
+
+epoch& transfer_log::current() {
+    epoch* last = epochs_.back();
+    if (last == nullptr || last->closed) {
+        last = pool_.take();
+        LOCKSTEP_CHECK(last != nullptr);
+        last->number = next_number_++;
+        epochs_.push_back(*last);
+    }
+    return *last;
+}
+
+void transfer_log::add(app_request& write) {
+    epoch* open = &current();
+    if (open->writes >= all_.net.max_epoch_size) {
+        close_current();
+        open = &current();
+    }
+    ++open->writes;
+    write.of = open;
+    write.net_done = false;
+    open->requests.push_back(write);
+}
+
+void transfer_log::close_current() {
+    epoch* last = epochs_.back();
+    if (last == nullptr || last->closed || last->writes == 0) {
+        return;
+    }
+    last->closed = true;
+    if (all_.link.up && all_.link.idle(channel::data)) {
+        queue_ran_dry();
+    }
+}
+
+void transfer_log::completed(app_request& write) {
+    if (write.of != nullptr && write.of == epochs_.back()) {
+        close_current();
+    }
+}
+
+void transfer_log::send_barrier(epoch& which) {
+    which.barrier_sent = true;
+    wire::barrier barrier;
+    // The number is opaque to the peer; ours is little-endian everywhere.
+    store_little(barrier.number.data(), which.number);
+    all_.link.send(channel::data, 0, wire::command::barrier, barrier);
+}
+
+void transfer_log::send_due_barriers(const epoch& before) {
+    for (epoch* each = epochs_.front(); each != nullptr && each != &before;
+         each = epochs_.after(*each)) {
+        if (each->closed && !each->barrier_sent) {
+            send_barrier(*each);
+        }
+    }
+}
+
+void transfer_log::queue_ran_dry() {
+    if (!all_.link.up || !all_.is_connected()) {
+        return;
+    }
+    for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        if (each->closed && !each->barrier_sent) {
+            send_barrier(*each);
+        }
+    }
+}
+
+bool transfer_log::wait_for_all(app_request& flush) {
+    close_current();
+    epoch* last = epochs_.back();
+    if (last == nullptr || last->writes == 0) {
+        return false;
+    }
+    last->flushes.push_back(flush);
+    return true;
+}
+
+void transfer_log::barrier_acknowledged(const wire::barrier_ack& ack) {
+    const std::uint32_t number = load_little<std::uint32_t>(ack.number.data());
+    epoch* oldest = epochs_.front();
+    // 8.4.11 never acknowledges an epoch with a conflicting write; a later one counts for it.
+    while (oldest != nullptr && oldest->conflicted && oldest->barrier_sent &&
+           oldest->number != number) {
+        retire(*oldest);
+        oldest = epochs_.front();
+    }
+    if (oldest == nullptr || !oldest->barrier_sent || oldest->number != number ||
+        oldest->writes != ack.set_size) {
+        all_.states.drop_link(
+            state::connection::protocol_error,
+            fmt::format("BARRIER_ACK {} for {} writes does not fit barrier {} for {} writes",
+                        number, ack.set_size, oldest != nullptr ? oldest->number : 0,
+                        oldest != nullptr ? oldest->writes : 0));
+        return;
+    }
+    retire(*oldest);
+}
+
+void transfer_log::retire(epoch& which) {
+    while (app_request* write = which.requests.pop_front()) {
+        write->of = nullptr;
+        all_.writes.covered_by_barrier(*write);
+    }
+    while (app_request* flush = which.flushes.pop_front()) {
+        all_.writes.flush_reached_peer(*flush, true);
+    }
+    epochs_.remove(which);
+    pool_.give_back(which);
+}
+
+void transfer_log::give_up_peer() {
+    while (epoch* oldest = epochs_.pop_front()) {
+        while (app_request* write = oldest->requests.pop_front()) {
+            write->of = nullptr;
+            all_.writes.peer_lost(*write);
+        }
+        while (app_request* flush = oldest->flushes.pop_front()) {
+            all_.writes.flush_reached_peer(*flush, false);
+        }
+        pool_.give_back(*oldest);
+    }
+}
+
+void transfer_log::send_again() {
+    // Taken out first: sending puts them into new epochs.
+    intrusive_list<epoch, in_log> old;
+    old.append(epochs_);
+    while (epoch* oldest = old.pop_front()) {
+        while (app_request* write = oldest->requests.pop_front()) {
+            write->of = nullptr;
+            all_.writes.send_again(*write);
+        }
+        while (app_request* flush = oldest->flushes.pop_front()) {
+            if (!wait_for_all(*flush)) {
+                all_.writes.flush_reached_peer(*flush, true);
+            }
+        }
+        pool_.give_back(*oldest);
+    }
+}
+
+instant transfer_log::oldest_sent() const {
+    for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        for (app_request* write = each->requests.front(); write != nullptr;
+             write = each->requests.after(*write)) {
+            if (write->net == net_part::sent || write->net == net_part::acknowledged) {
+                return write->sent_at;
+            }
+        }
+    }
+    return never;
+}
+
+} // namespace lockstep::replica

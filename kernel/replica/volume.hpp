@@ -1,0 +1,147 @@
+// One volume of the resource: its state, its disk, and what is under way in it. A plain structure;
+// the mechanisms (write_path, peer_writes, resync ...) act on it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/options/options.hpp"
+#include "kernel/replica/interval_set.hpp"
+#include "kernel/replica/local_disk.hpp"
+#include "kernel/replica/rate_marks.hpp"
+#include "kernel/replica/request.hpp"
+#include "kernel/replica/resync_pace.hpp"
+#include "kernel/replica/timers.hpp"
+#include "kernel/state/handshake.hpp"
+#include "kernel/state/types.hpp"
+#include "kernel/wire/bitmap_transfer.hpp"
+#include "kernel/wire/payloads.hpp"
+
+namespace lockstep::replica {
+
+// What an attach in progress needs until it is done.
+struct attach_job;
+
+// A resync or an online verify.
+struct sync_run {
+    std::uint64_t total_bits = 0;
+    std::uint64_t failed_bits = 0;
+    std::uint64_t same_checksum_bits = 0;
+    std::uint64_t position = 0; // next bit to look at (target), next to verify (VerifyS)
+    std::uint64_t left_bits = 0;     // verify only; a resync counts its bitmap
+    std::uint64_t stop_sector = ~std::uint64_t{0}; // verify
+    std::uint64_t start_sector = 0;                // verify
+    std::uint64_t out_of_sync_bits = 0;            // verify: found
+    std::uint32_t in_flight = 0;                   // requests
+    std::uint64_t in_flight_sectors = 0;
+    bool use_checksums = false;
+    bool helper_running = false; // before-resync-*: the run begins when it has ended
+    bool finishing = false;      // the last PING is under way
+};
+
+struct volume_counters {
+    std::uint64_t sent_sectors = 0;
+    std::uint64_t received_sectors = 0;
+    std::uint64_t written_sectors = 0;
+    std::uint64_t read_sectors = 0;
+    std::uint32_t local_pending = 0; // lo
+    std::uint32_t net_pending = 0;   // pe
+    std::uint32_t unacked = 0;       // ua
+    std::uint32_t application = 0;   // ap
+    std::uint32_t pending_reads = 0;
+};
+
+struct volume {
+    volume(machinery& all, timers& clock, volume_number which, std::uint32_t its_minor,
+           std::function<void()> on_resync_tick)
+        : owner(&all), number(which), minor(its_minor),
+          resync_timer(clock, std::move(on_resync_tick)) {}
+
+    machinery* owner;
+    volume_number number;
+    std::uint32_t minor;
+    options::disk_options options;
+    // Roles, connections below Connected and the suspension flags are the same in all volumes.
+    state::volume_state state;
+    std::uint64_t size_sectors = 0;
+    std::uint32_t logical_block_bytes = 512;
+
+    std::unique_ptr<local_disk> disk; // from Attaching on until Diskless
+    std::unique_ptr<attach_job> attaching;
+    // What the disk is to become when Negotiating ends without a resync (or the link breaks).
+    state::disk negotiated_disk = state::disk::inconsistent;
+    state::disk negotiated_peer_disk = state::disk::unknown;
+    bool crashed_primary = false;
+    bool log_suspended = false;     // every bit is set: nothing to protect
+    bool io_error_seen = false;     // Failed because of an I/O error, not by command
+    bool detach_forced = false;
+    bool failing_handler = false; // local-io-error runs
+    bool storing_last = false;    // metadata is stored once more before the disk goes
+    std::vector<std::function<void(bool)>> waiting_detached;
+    // The generation that this node has presented to its users; 0 before it had any data.
+    std::uint64_t effective_generation = 0;
+    // A new current generation is due when I/O is resumed.
+    bool new_generation_due = false;
+    // Writes that the peer lacks are not completed before this store is done.
+    std::uint32_t generation_stores = 0;
+
+    // --- what the peer said ---
+    std::optional<wire::uuids> peer_uuids;
+    std::optional<wire::sizes> peer_sizes;
+    bool handshake_sent = false; // our STATE of the handshake is out
+    std::uint64_t last_sent_bits = 0; // in our last UUIDS
+    bool consider_resync = false; // the peer was forced to UpToDate
+    std::uint64_t last_size_sent = 0;
+    bool resize_pending = false;
+    bool grow_after_negotiation = false;
+
+    // --- under way ---
+    intrusive_list<app_request, in_volume> application_requests;
+    intrusive_list<peer_request, in_volume> peer_requests;
+    // io_requests not yet cut into parts, oldest first.
+    io_request* io_first = nullptr;
+    io_request* io_last = nullptr;
+    std::uint32_t io_cut_bytes = 0; // of the first one: already cut
+    // Everything that reads or writes for others than the application's reads.
+    interval_set in_flight;
+    intrusive_list<app_request, in_waiting> waiting_overlap;
+    intrusive_list<app_request, in_waiting> waiting_log;   // for a transaction
+    intrusive_list<app_request, in_waiting> waiting_slot;  // for room in the activity log
+    intrusive_list<app_request, in_waiting> waiting_data;  // for any good copy (suspended)
+    intrusive_list<peer_request, in_waiting> peer_waiting_overlap;
+    intrusive_list<peer_request, in_waiting> peer_waiting_log;
+    intrusive_list<peer_request, in_waiting> reads_waiting; // the peer's, without a buffer
+    intrusive_list<peer_request, in_waiting> reads_throttled; // of a resync: c-min-rate
+    volume_counters counters;
+    std::uint32_t sequence = 0;      // of our DATA and acks
+    std::uint32_t peer_sequence = 0; // highest of the peer's, DATA and acks
+
+    // Work noted during an event, done by write_path::settle() at its end.
+    bool check_gate = false;     // completions that were held back may go
+    bool retry_overlaps = false; // a range became free
+    bool retry_slots = false;    // the activity log has room
+    bool retry_data = false;     // there may be a good copy of the data again
+    bool retry_pump = false;     // new requests may begin
+
+    // --- resync and verify ---
+    sync_run run;
+    resync_pace pace;
+    rate_marks marks;
+    timer resync_timer;
+    std::uint64_t verify_start_sector = 0; // where the next verify begins
+    std::uint64_t last_resync_bits = 0;
+    // Bitmap exchange.
+    std::optional<wire::bitmap_transfer> bitmap_out;
+    std::optional<wire::bitmap_transfer> bitmap_in;
+
+    bool connected() const { return state.connection >= state::connection::connected; }
+    bool has_disk(state::disk least = state::disk::inconsistent) const {
+        return disk != nullptr && state.disk >= least;
+    }
+    std::string text() const; // "drbd0" style for logs: minor
+};
+
+} // namespace lockstep::replica

@@ -1,0 +1,804 @@
+#include "kernel/replica/write_path.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "kernel/replica/digests.hpp"
+#include "kernel/replica/machinery.hpp"
+
+namespace lockstep::replica {
+
+using state::disk;
+using state::role;
+using wire::command;
+
+namespace {
+
+// Ids carry the index of the request in the pool and a number that never repeats, so that a
+// foreign or late answer is recognised.
+constexpr unsigned id_index_bits = 16;
+
+} // namespace
+
+void app_request::reset() {
+    LOCKSTEP_CHECK(!interval.linked() && !extent_held && of == nullptr);
+    target = nullptr;
+    parent = nullptr;
+    buffer.reset();
+    memory = nullptr;
+    fua = false;
+    may_unmap = true;
+    local = local_part::none;
+    net = net_part::none;
+    ack = wanted_ack::none;
+    net_done = true;
+    peer_lacks = false;
+    may_set_in_sync = false;
+    started = false;
+    on_disk = false;
+    completed = false;
+    block_id = 0;
+    ticket = 0;
+    disk = {};
+    begun = 0;
+    sent_at = 0;
+}
+
+// --- entry ---
+
+void write_path::reject(io_request& request, int error) { all_.world.io_done(request, error); }
+
+void write_path::submit(io_request& request) {
+    volume* target = all_.find(request.volume);
+    if (target == nullptr) {
+        reject(request, ENODEV);
+        return;
+    }
+    if (all_.common.role != role::primary) {
+        reject(request, request.op == io_request::operation::read ? EMEDIUMTYPE : EROFS);
+        return;
+    }
+    const std::uint64_t end = request.offset + request.size;
+    const std::uint64_t capacity = target->size_sectors * 512;
+    if (end < request.offset || end > capacity) {
+        reject(request, request.op == io_request::operation::read ? EIO : ENOSPC);
+        return;
+    }
+    if (request.offset % target->logical_block_bytes != 0 ||
+        request.size % target->logical_block_bytes != 0) {
+        reject(request, EINVAL);
+        return;
+    }
+    request.parts_pending = 0;
+    request.first_error = 0;
+    request.next = nullptr;
+    if (target->io_last != nullptr) {
+        target->io_last->next = &request;
+    } else {
+        target->io_first = &request;
+        target->io_cut_bytes = 0;
+    }
+    target->io_last = &request;
+    // Held by the cutting itself until all parts exist.
+    request.parts_pending = 1;
+    ++target->counters.application;
+    pump(*target);
+}
+
+void write_path::pump(volume& target) {
+    const std::uint32_t version = all_.link.rules.version;
+    while (io_request* request = target.io_first) {
+        if (target.state.suspended() || !takes_requests(target.state, version)) {
+            return;
+        }
+        if (!cut_part(target, *request)) {
+            return; // no part free: retire() comes back
+        }
+        if (target.io_cut_bytes < request->size) {
+            continue;
+        }
+        target.io_first = request->next;
+        target.io_cut_bytes = 0;
+        if (target.io_first == nullptr) {
+            target.io_last = nullptr;
+        }
+        io_part_done(*request, 0);
+    }
+}
+
+bool write_path::cut_part(volume& target, io_request& from) {
+    app_request* part = all_.application_pool.take();
+    if (part == nullptr) {
+        return false;
+    }
+    const std::uint64_t offset = from.offset + target.io_cut_bytes;
+    std::uint32_t size = from.size - target.io_cut_bytes;
+    if (from.op != io_request::operation::flush) {
+        constexpr std::uint64_t extent_bytes = std::uint64_t{activity_log::extent_sectors} * 512;
+        const std::uint64_t left_in_extent = extent_bytes - offset % extent_bytes;
+        size = static_cast<std::uint32_t>(std::min<std::uint64_t>(size, left_in_extent));
+        const bool has_data =
+            from.op == io_request::operation::read || from.op == io_request::operation::write;
+        const bool zeroes_as_data = from.op == io_request::operation::write_zeroes &&
+                                    all_.link.up && !all_.link.rules.has_write_zeroes();
+        if (has_data || zeroes_as_data) {
+            size = std::min({size, max_io_bytes,
+                             all_.link.up && !all_.handshake.before_parameters()
+                                 ? all_.link.rules.data_bytes()
+                                 : max_io_bytes});
+        }
+    }
+    part->target = &target;
+    part->parent = &from;
+    part->op = from.op;
+    part->fua = from.fua;
+    part->may_unmap = from.may_unmap;
+    part->sector = offset / 512;
+    part->size = size;
+    if (from.buffer) {
+        part->buffer = from.buffer;
+        part->memory = from.buffer.data() + target.io_cut_bytes;
+    }
+    part->begun = all_.now();
+    target.io_cut_bytes += size;
+    ++from.parts_pending;
+    target.application_requests.push_back(*part);
+    start(*part);
+    return true;
+}
+
+void write_path::start(app_request& request) {
+    switch (request.op) {
+    case io_request::operation::read:
+        all_.reads.start(request);
+        return;
+    case io_request::operation::flush:
+        start_flush(request);
+        return;
+    default:
+        start_write(request);
+        return;
+    }
+}
+
+// --- flush ---
+
+void write_path::start_flush(app_request& flush) {
+    volume& target = *flush.target;
+    flush.started = true;
+    // With protocol C a flush covers the peer too: it waits until the peer has acknowledged (and
+    // so, if it is one of ours, flushed) all epochs. Without a disk of our own that is all there is.
+    const bool has_disk = target.has_disk();
+    const bool ask_peer = sends_data(target.state) && all_.link.up &&
+                          (all_.net.protocol == options::protocol::c || !has_disk);
+    // Either can end at once; the count keeps the request alive until both were begun.
+    flush.local = has_disk ? local_part::pending : local_part::none;
+    flush.net = net_part::none;
+    if (ask_peer && all_.epochs.wait_for_all(flush)) {
+        flush.net = net_part::sent;
+    } else {
+        all_.epochs.close_current();
+    }
+    if (has_disk) {
+        submit_local(flush);
+    } else if (flush.net == net_part::none && !sends_data(target.state)) {
+        target.waiting_data.push_back(flush);
+        fail_waiting(target, EIO);
+    } else {
+        check_complete(flush);
+    }
+}
+
+void write_path::flush_reached_peer(app_request& flush, bool reached) {
+    flush.net = reached ? net_part::acknowledged : net_part::failed;
+    if (!reached) {
+        flush.peer_lacks = true;
+    }
+    check_complete(flush);
+}
+
+// --- writes: what has to come first ---
+
+void write_path::start_write(app_request& write) {
+    volume& target = *write.target;
+    // A discard that our disk can't do is advisory: it is left out on both sides.
+    if (write.op == io_request::operation::discard &&
+        ((target.has_disk() && !target.disk->properties.can_discard) ||
+         (all_.link.up && !all_.link.rules.has_trim()))) {
+        write.local = local_part::done;
+        complete(write, 0);
+        retire(write);
+        return;
+    }
+    if (!target.waiting_overlap.empty() ||
+        target.in_flight.overlaps(write.sector, write.sectors())) {
+        target.waiting_overlap.push_back(write);
+        return;
+    }
+    write.interval.owner = &write;
+    target.in_flight.insert(write.interval, write.sector, write.sectors());
+    enter_log(write);
+}
+
+void write_path::settle(volume& target) {
+    if (std::exchange(target.check_gate, false)) {
+        for (app_request* each = target.application_requests.front(); each != nullptr;) {
+            app_request* following = target.application_requests.after(*each);
+            if (each->started && !each->completed) {
+                check_complete(*each);
+            }
+            each = following;
+        }
+    }
+    if (std::exchange(target.retry_overlaps, false)) {
+        retry_overlaps(target);
+        all_.peers.retry_overlaps(target);
+    }
+    if (std::exchange(target.retry_slots, false)) {
+        retry_slots(target);
+    }
+    if (std::exchange(target.retry_data, false)) {
+        retry_waiting_data(target);
+    }
+    if (std::exchange(target.retry_pump, false)) {
+        pump(target);
+    }
+}
+
+void write_path::retry_overlaps(volume& target) {
+    while (app_request* write = target.waiting_overlap.front()) {
+        if (target.in_flight.overlaps(write->sector, write->sectors())) {
+            return;
+        }
+        target.waiting_overlap.remove(*write);
+        write->interval.owner = write;
+        target.in_flight.insert(write->interval, write->sector, write->sectors());
+        enter_log(*write);
+    }
+}
+
+void write_path::enter_log(app_request& write) {
+    volume& target = *write.target;
+    if (!target.has_disk() || !target.options.al_updates || target.log_suspended ||
+        target.disk->log == nullptr) {
+        go(write);
+        return;
+    }
+    if (!target.waiting_slot.empty()) {
+        target.waiting_slot.push_back(write);
+        return;
+    }
+    const std::uint32_t extent = activity_log::extent_of_sector(write.sector);
+    const auto begun = target.disk->log->begin(extent, extent);
+    switch (begun.grant) {
+    case activity_log::grant::active:
+        write.extent_held = true;
+        go(write);
+        return;
+    case activity_log::grant::wait_transaction:
+        write.extent_held = true;
+        write.ticket = begun.ticket;
+        target.waiting_log.push_back(write);
+        target.disk->pump_log();
+        return;
+    case activity_log::grant::full:
+        target.waiting_slot.push_back(write);
+        // Closed epochs hold extents until the peer acknowledges them.
+        all_.epochs.close_current();
+        return;
+    }
+}
+
+void write_path::log_committed(volume& target) {
+    if (target.disk == nullptr || target.disk->log == nullptr) {
+        return;
+    }
+    const std::uint64_t committed = target.disk->log->committed();
+    while (app_request* write = target.waiting_log.front()) {
+        if (write->ticket > committed) {
+            break;
+        }
+        target.waiting_log.remove(*write);
+        go(*write);
+    }
+    all_.peers.log_committed(target);
+}
+
+void write_path::retry_slots(volume& target) {
+    while (app_request* write = target.waiting_slot.front()) {
+        target.waiting_slot.remove(*write);
+        const std::size_t waiting = target.waiting_slot.size();
+        if (waiting > 0) {
+            // enter_log() queues behind those who wait; this one is the first of them.
+            intrusive_list<app_request, in_waiting> others;
+            others.append(target.waiting_slot);
+            enter_log(*write);
+            const bool still_full = !target.waiting_slot.empty();
+            target.waiting_slot.append(others);
+            if (still_full) {
+                return;
+            }
+        } else {
+            enter_log(*write);
+            if (!target.waiting_slot.empty()) {
+                return;
+            }
+        }
+    }
+}
+
+// --- writes: to the peer and to our disk ---
+
+void write_path::mark_out_of_sync(app_request& write) {
+    volume& target = *write.target;
+    write.peer_lacks = true;
+    if (target.disk != nullptr && target.state.disk > disk::failed) {
+        target.disk->bits.set(write.sector, write.sectors());
+    }
+}
+
+void write_path::go(app_request& write) {
+    volume& target = *write.target;
+    const bool local = target.has_disk();
+    const bool remote = all_.link.up && sends_data(target.state);
+    if (!local && !remote) {
+        if (write.extent_held) {
+            write.extent_held = false; // the log went with the disk
+        }
+        target.waiting_data.push_back(write);
+        fail_waiting(target, EIO);
+        return;
+    }
+    write.started = true;
+    target.counters.written_sectors += write.sectors();
+    if (local) {
+        write.local = local_part::pending;
+    }
+    if (remote) {
+        send(write);
+    } else {
+        mark_out_of_sync(write);
+        if (all_.link.up && sends_out_of_sync(target.state)) {
+            all_.link.send(channel::data, target.number, command::out_of_sync,
+                           wire::block_range{write.sector, write.size, 0});
+        }
+    }
+    if (local) {
+        submit_local(write);
+    }
+}
+
+void write_path::assign_block_id(app_request& request) {
+    const auto index = all_.application_pool.index_of(request);
+    request.block_id = (++next_id_ << id_index_bits) | index;
+}
+
+app_request* write_path::find(std::uint64_t block_id) const {
+    app_request* request =
+        all_.application_pool.at(block_id & ((std::uint64_t{1} << id_index_bits) - 1));
+    return request != nullptr && request->block_id == block_id && block_id != 0 ? request : nullptr;
+}
+
+void write_path::send(app_request& write) {
+    volume& target = *write.target;
+    all_.epochs.add(write);
+    all_.epochs.send_due_barriers(*write.of);
+    if (!all_.link.up) {
+        return; // the barrier could not be queued, and the connection was dropped
+    }
+    assign_block_id(write);
+    write.net = net_part::queued;
+    write.sent_at = all_.now();
+    const bool resyncing = target.state.connection >= state::connection::sync_source &&
+                           target.state.connection <= state::connection::paused_sync_t;
+    write.may_set_in_sync = resyncing;
+    switch (all_.net.protocol) {
+    case options::protocol::a:
+        write.ack = resyncing ? wanted_ack::write : wanted_ack::none;
+        break;
+    case options::protocol::b:
+        write.ack = resyncing ? wanted_ack::write : wanted_ack::receive;
+        break;
+    case options::protocol::c:
+        write.ack = wanted_ack::write;
+        break;
+    }
+    ++target.counters.net_pending;
+    target.counters.sent_sectors += write.sectors();
+    if (write.op == io_request::operation::write) {
+        wire::data_header head;
+        head.sector = write.sector;
+        head.block_id = write.block_id;
+        head.sequence = ++target.sequence;
+        head.flags = all_.peers.data_flags(write);
+        const auto digest = digest_of(all_.handshake.integrity_algorithm(),
+                                      {write.memory, write.size});
+        all_.link.send_data(
+            target.number, command::data, head, digest, write.memory, write.size, write.buffer,
+            [](void* who, bool sent) {
+                auto& request = *static_cast<app_request*>(who);
+                if (sent) {
+                    request.target->owner->writes.handed_over(request);
+                }
+            },
+            &write);
+        return;
+    }
+    if (write.op == io_request::operation::discard || all_.link.rules.has_write_zeroes()) {
+        send_discard(write);
+    } else {
+        send_zeroes_as_data(write);
+    }
+}
+
+void write_path::send_discard(app_request& write) {
+    wire::discard out;
+    out.sector = write.sector;
+    out.block_id = write.block_id;
+    out.sequence = ++write.target->sequence;
+    out.flags = all_.peers.data_flags(write);
+    out.size_bytes = write.size;
+    all_.link.send(channel::data, write.target->number,
+                   write.op == io_request::operation::discard ? command::trim : command::zeroes,
+                   out);
+    handed_over(write);
+}
+
+void write_path::send_zeroes_as_data(app_request& write) {
+    alignas(4096) static const std::array<std::byte, max_io_bytes> zeroes{};
+    wire::data_header head;
+    head.sector = write.sector;
+    head.block_id = write.block_id;
+    head.sequence = ++write.target->sequence;
+    head.flags = all_.peers.data_flags(write) &
+                 ~(wire::data_flag::zeroes | wire::data_flag::discard);
+    const auto digest =
+        digest_of(all_.handshake.integrity_algorithm(), {zeroes.data(), write.size});
+    all_.link.send_data(write.target->number, command::data, head, digest, zeroes.data(),
+                        write.size, {}, nullptr, nullptr);
+    handed_over(write);
+}
+
+void write_path::handed_over(app_request& write) {
+    if (write.net != net_part::queued) {
+        return;
+    }
+    write.net = net_part::sent;
+    if (write.ack == wanted_ack::none) {
+        --write.target->counters.net_pending;
+        check_complete(write);
+    }
+}
+
+void write_path::submit_local(app_request& request) {
+    volume& target = *request.target;
+    disk_request& out = request.disk;
+    out = {};
+    switch (request.op) {
+    case io_request::operation::read:
+        out.op = disk_request::operation::read;
+        break;
+    case io_request::operation::write:
+        out.op = disk_request::operation::write;
+        break;
+    case io_request::operation::flush:
+        out.op = disk_request::operation::flush;
+        break;
+    case io_request::operation::discard:
+        out.op = disk_request::operation::discard;
+        break;
+    case io_request::operation::write_zeroes:
+        out.op = disk_request::operation::write_zeroes;
+        break;
+    }
+    out.device = backing::data;
+    out.fua = request.fua;
+    out.may_unmap = request.may_unmap;
+    out.offset = request.sector * 512;
+    out.size = request.size;
+    out.memory = request.memory;
+    out.owner = &request;
+    out.finished = [](disk_request& done, int error) {
+        auto& finished = *static_cast<app_request*>(done.owner);
+        finished.target->owner->writes.finish_local(finished, error);
+    };
+    ++target.counters.local_pending;
+    request.on_disk = true;
+    target.disk->submit(out);
+}
+
+// --- answers ---
+
+void write_path::finish_local(app_request& request, int error) {
+    volume& target = *request.target;
+    --target.counters.local_pending;
+    request.on_disk = false;
+    if (request.local != local_part::pending) {
+        // Given up meanwhile (forced detach); only now may its memory be used again.
+        request.buffer.reset();
+        retire(request);
+        return;
+    }
+    request.local = error == 0 ? local_part::done : local_part::failed;
+    if (error != 0) {
+        if (request.is_write() && target.disk != nullptr) {
+            target.disk->bits.set(request.sector, request.sectors());
+        }
+        all_.disks.io_error(target, request.op == io_request::operation::read
+                                        ? disk_management::failed_operation::read
+                                        : disk_management::failed_operation::write,
+                            request.sector, error);
+    }
+    if (request.op == io_request::operation::read) {
+        all_.reads.local_done(request);
+        return;
+    }
+    check_complete(request);
+}
+
+void write_path::acknowledged(volume& target, command code, const wire::block_ack& ack) {
+    app_request* write = find(ack.block_id);
+    if (write == nullptr || write->target != &target || write->sector != ack.sector ||
+        !write->is_write() || write->of == nullptr) {
+        all_.states.drop_link(state::connection::protocol_error,
+                              std::string(wire::name(code)) + " for a write that is not under way");
+        return;
+    }
+    if (write->net != net_part::sent && write->net != net_part::queued) {
+        return; // a second answer says nothing new
+    }
+    if (write->ack != wanted_ack::none) {
+        --target.counters.net_pending;
+    }
+    switch (code) {
+    case command::neg_ack:
+        write->net = net_part::failed;
+        mark_out_of_sync(*write);
+        break;
+    case command::rs_write_ack:
+        write->net = net_part::acknowledged;
+        if (target.disk != nullptr) {
+            target.disk->bits.clear(write->sector, write->sectors());
+        }
+        break;
+    case command::retry_write:
+        // The other Primary's overlapping write goes first; ours is sent again behind it.
+        all_.peers.conflict_retry(*write);
+        return;
+    case command::superseded:
+        write->net = net_part::acknowledged;
+        write->of->conflicted = true;
+        break;
+    default:
+        write->net = net_part::acknowledged;
+        break;
+    }
+    check_complete(*write);
+}
+
+void write_path::covered_by_barrier(app_request& write) {
+    write.net_done = true;
+    if (write.net == net_part::queued || write.net == net_part::sent) {
+        if (write.ack != wanted_ack::none) {
+            --write.target->counters.net_pending;
+        }
+        write.net = net_part::acknowledged;
+    }
+    if (write.completed) {
+        retire(write);
+    } else {
+        check_complete(write);
+    }
+}
+
+void write_path::peer_lost(app_request& write) {
+    write.net_done = true;
+    if ((write.net == net_part::queued || write.net == net_part::sent)) {
+        if (write.ack != wanted_ack::none || write.net == net_part::queued) {
+            --write.target->counters.net_pending;
+        }
+        write.net = net_part::failed;
+    }
+    mark_out_of_sync(write);
+    if (write.completed) {
+        retire(write);
+    } else {
+        check_complete(write);
+    }
+}
+
+void write_path::send_again(app_request& write) {
+    volume& target = *write.target;
+    write.net_done = true;
+    if (write.completed || write.net == net_part::acknowledged) {
+        // The peer has it: it was away for a moment only (cannot_thaw() sees to that).
+        if (write.completed) {
+            retire(write);
+        } else {
+            check_complete(write);
+        }
+        return;
+    }
+    if (write.net == net_part::queued || write.ack != wanted_ack::none) {
+        --target.counters.net_pending;
+    }
+    if (all_.link.up && sends_data(target.state)) {
+        send(write);
+        return;
+    }
+    write.net = net_part::failed;
+    mark_out_of_sync(write);
+    check_complete(write);
+}
+
+// --- completion ---
+
+bool write_path::gate_closed(const app_request& request) const {
+    const volume& target = *request.target;
+    if (!request.peer_lacks && request.net != net_part::failed) {
+        return false;
+    }
+    // What the peer lacks is not reported before our generation says so, nor while the question
+    // whether we may go on alone is open.
+    return target.generation_stores > 0 || target.state.suspended_fencing;
+}
+
+void write_path::check_complete(app_request& request) {
+    if (request.completed || request.local == local_part::pending) {
+        return;
+    }
+    switch (request.net) {
+    case net_part::queued:
+        return;
+    case net_part::sent:
+        if (request.ack != wanted_ack::none || request.op == io_request::operation::flush) {
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    if (gate_closed(request)) {
+        return; // gate_moved() looks again
+    }
+    const bool good =
+        request.local == local_part::done || request.net == net_part::acknowledged ||
+        (request.op == io_request::operation::flush && request.local == local_part::none &&
+         request.net != net_part::failed);
+    complete(request, good ? 0 : EIO);
+    if (request.net_done) {
+        retire(request);
+    }
+}
+
+void write_path::complete(app_request& request, int error) {
+    LOCKSTEP_CHECK(!request.completed);
+    request.completed = true;
+    if (!request.on_disk) {
+        request.buffer.reset();
+    }
+    volume& target = *request.target;
+    if (request.interval.linked()) {
+        target.in_flight.erase(request.interval);
+    }
+    io_request* parent = std::exchange(request.parent, nullptr);
+    if (request.of != nullptr) {
+        all_.epochs.completed(request);
+    }
+    io_part_done(*parent, error);
+    target.retry_overlaps = true;
+}
+
+void write_path::retire(app_request& request) {
+    if (!request.completed || !request.net_done || request.on_disk || request.of != nullptr) {
+        return;
+    }
+    volume& target = *request.target;
+    if (request.extent_held) {
+        request.extent_held = false;
+        if (target.disk != nullptr && target.disk->log != nullptr) {
+            const std::uint32_t extent = activity_log::extent_of_sector(request.sector);
+            target.retry_slots |= target.disk->log->end(extent, extent);
+        }
+    }
+    target.application_requests.remove(request);
+    all_.application_pool.give_back(request);
+    target.retry_pump = true;
+}
+
+void write_path::io_part_done(io_request& request, int error) {
+    if (error != 0 && request.first_error == 0) {
+        request.first_error = error;
+    }
+    LOCKSTEP_CHECK(request.parts_pending > 0);
+    if (--request.parts_pending == 0) {
+        if (volume* target = all_.find(request.volume)) {
+            --target->counters.application;
+        }
+        all_.world.io_done(request, request.first_error);
+    }
+}
+
+
+// --- what may let something go on ---
+
+void write_path::state_moved(volume& target) {
+    target.retry_pump = true;
+    target.retry_data = !target.waiting_data.empty();
+    target.check_gate = true;
+}
+
+void write_path::thawed() {
+    for (auto& [number, each] : all_.volumes) {
+        state_moved(*each);
+    }
+}
+
+void write_path::gate_moved() {
+    for (auto& [number, each] : all_.volumes) {
+        each->check_gate = true;
+    }
+}
+
+// Requests that found no good copy of the data: begin again, now that something has changed.
+void write_path::retry_waiting_data(volume& target) {
+    if (target.state.suspended()) {
+        return;
+    }
+    intrusive_list<app_request, in_waiting> waiting;
+    waiting.append(target.waiting_data);
+    while (app_request* request = waiting.pop_front()) {
+        request->started = false;
+        if (request->interval.linked()) {
+            target.in_flight.erase(request->interval);
+            target.retry_overlaps = true;
+        }
+        start(*request);
+    }
+}
+
+void write_path::fail_waiting(volume& target, int error) {
+    if (all_.resource_options.on_no_data_accessible == options::on_no_data::suspend_io) {
+        // Frozen until a disk or a peer with the data is back (or resume-io by hand).
+        all_.states.change_all(
+            state::state_change{}.with_suspended(all_.common.suspended_user, true,
+                                                 all_.common.suspended_fencing),
+            state::change_kind::hard);
+        return;
+    }
+    while (app_request* request = target.waiting_data.pop_front()) {
+        request->started = true;
+        complete(*request, error);
+        retire(*request);
+    }
+}
+
+void write_path::disk_given_up(volume& target) {
+    // Whoever waits for the activity log of that disk goes on without it.
+    intrusive_list<app_request, in_waiting> waiting;
+    waiting.append(target.waiting_log);
+    waiting.append(target.waiting_slot);
+    for (app_request* each = target.application_requests.front(); each != nullptr;) {
+        app_request* following = target.application_requests.after(*each);
+        each->extent_held = false;
+        if (each->on_disk && each->local == local_part::pending && target.detach_forced) {
+            each->local = local_part::failed;
+            if (each->op == io_request::operation::read) {
+                all_.reads.local_done(*each);
+            } else {
+                check_complete(*each);
+            }
+        }
+        each = following;
+    }
+    while (app_request* write = waiting.pop_front()) {
+        go(*write);
+    }
+    target.check_gate = true;
+}
+
+bool write_path::idle(const volume& target) {
+    return target.application_requests.empty() && target.io_first == nullptr;
+}
+
+} // namespace lockstep::replica
