@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -320,6 +321,9 @@ private:
                               std::vector<owned_fd> fds) {
         ::setpgid(0, 0);
         restore_signals();
+        if (!what.outlives_engine) {
+            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        }
         // While a job holds the engine's socket, neither side would see the other's end.
         ::close(settings_.engine_socket);
         from_jobs_.reset();
