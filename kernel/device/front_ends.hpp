@@ -39,6 +39,9 @@ struct front_end_settings {
     std::string nbd_socket;                // path of the NBD server's unix socket; empty: none
     std::string nbd_listen;                // "ADDRESS:PORT" for NBD over TCP as well; empty: none
     bool device_nodes = true;              // false: NBD only (no root, or no FUSE)
+    // A published volume lost its device node for a reason outside (somebody detached the loop
+    // device). It is still an NBD export; for a new node, withdraw() and publish() it.
+    std::function<void(volume_number, std::string why)> lost;
 };
 
 // What configure() needs to know for the links, as udev's rules for DRBD would make them.
@@ -46,7 +49,8 @@ struct volume_names {
     volume_number volume = 0;
     std::uint32_t minor = 0;
     bool by_res_has_volume = false; // by-res/RES/VOL instead of by-res/RES
-    std::string backing_disk;       // "/dev/sdb1" gives by-disk/sdb1; empty: no such link
+    std::string resource;
+    std::string backing_disk; // "/dev/sdb1" gives by-disk/sdb1; empty: no such link
 };
 
 enum class withdrawal : std::uint8_t { done, in_use };
@@ -73,10 +77,14 @@ public:
     virtual void grow(volume_number volume, std::uint64_t size_bytes, on_done done) = 0;
     virtual void remove(volume_number volume, on_done done) = 0;
 
-    // What is known without asking the kernel: NBD clients, or a holder that a withdraw() met.
-    virtual bool in_use(volume_number volume) const = 0;
-    // Requests that were submitted and have not ended.
-    virtual std::uint32_t pending() const = 0;
+    // For replica::ports::in_use(). What can be told without asking the kernel: false once
+    // withdraw() has succeeded; while a device node is published somebody may use it, so true.
+    virtual bool in_use(volume_number volume) = 0;
+    // NBD clients of the volume, for status.
+    virtual unsigned clients(volume_number volume) = 0;
+    // Nothing is under way or published any more: it may be destroyed. A forced withdraw() can
+    // leave requests in the engine that end only when I/O is resumed.
+    virtual bool idle() const = 0;
 };
 
 } // namespace lockstep::device

@@ -1,0 +1,182 @@
+#include "kernel/device/loop_device.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+
+namespace lockstep::device {
+
+namespace {
+
+constexpr int loop_control_minor = 237; // Linux 6.1 include/linux/miscdevice.h
+constexpr int misc_major = 10;
+constexpr int loop_major = 7;
+constexpr int attempts_max = 64;
+
+std::string loop_path(int number) {
+    return "/dev/loop" + std::to_string(number);
+}
+
+// In a container or a bare /dev the node may be missing: then a node is made for the moment.
+host::owned_fd open_node(const std::string& path, mode_t type, dev_t device, int flags) {
+    struct stat found = {};
+    if (::stat(path.c_str(), &found) == 0 && (found.st_mode & S_IFMT) == type &&
+        found.st_rdev == device) {
+        return host::owned_fd{::open(path.c_str(), flags | O_CLOEXEC)};
+    }
+    const std::string own = "/dev/.lockstep-" + std::to_string(::getpid());
+    if (::mknod(own.c_str(), type | 0600, device) != 0) {
+        return {};
+    }
+    host::owned_fd fd{::open(own.c_str(), flags | O_CLOEXEC)};
+    const int error = errno;
+    ::unlink(own.c_str());
+    errno = error;
+    return fd;
+}
+
+// The number of a loop device's node depends on the driver's max_part.
+dev_t device_of(int number) {
+    std::ifstream file{"/sys/block/loop" + std::to_string(number) + "/dev"};
+    unsigned major = 0;
+    unsigned minor = 0;
+    char colon = 0;
+    if (file >> major >> colon >> minor) {
+        return ::makedev(major, minor);
+    }
+    return ::makedev(loop_major, static_cast<unsigned>(number));
+}
+
+host::owned_fd open_loop(int number, int flags) {
+    return open_node(loop_path(number), S_IFBLK, device_of(number), flags);
+}
+
+bool get_status(int fd, loop_info64& info) {
+    return ::ioctl(fd, LOOP_GET_STATUS64, &info) == 0;
+}
+
+std::string label_of(const loop_info64& info) {
+    const auto* text = reinterpret_cast<const char*>(info.lo_file_name);
+    return {text, ::strnlen(text, LO_NAME_SIZE)};
+}
+
+tl::unexpected<error> no_loop(int errno_value, const std::string& what, const std::string& where) {
+    return fail_errno(errno_value, what, where,
+                      "load the loop module, or use the NBD socket instead of the device node");
+}
+
+} // namespace
+
+result<loop_device> attach_loop(const loop_request& wanted) {
+    const auto control =
+        open_node("/dev/loop-control", S_IFCHR, ::makedev(misc_major, loop_control_minor), O_RDWR);
+    if (!control.valid()) {
+        return no_loop(errno, "cannot open the loop driver", "/dev/loop-control");
+    }
+    loop_config config = {};
+    config.fd = static_cast<unsigned>(wanted.backing_fd);
+    config.block_size = wanted.logical_block_bytes;
+    config.info.lo_flags = LO_FLAGS_DIRECT_IO;
+    if (wanted.read_only) {
+        config.info.lo_flags |= LO_FLAGS_READ_ONLY;
+    }
+    std::memcpy(config.info.lo_file_name, wanted.label.data(),
+                std::min<std::size_t>(wanted.label.size(), LO_NAME_SIZE - 1));
+    for (int attempt = 0; attempt < attempts_max; ++attempt) {
+        const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
+        if (number < 0) {
+            return no_loop(errno, "no loop device can be had", "/dev/loop-control");
+        }
+        const auto fd = open_loop(number, wanted.read_only ? O_RDONLY : O_RDWR);
+        if (!fd.valid()) {
+            return no_loop(errno, "cannot open a loop device", loop_path(number));
+        }
+        if (::ioctl(fd.get(), LOOP_CONFIGURE, &config) != 0) {
+            if (errno == EBUSY) {
+                continue; // somebody else was faster
+            }
+            return no_loop(errno, "cannot configure a loop device", loop_path(number));
+        }
+        loop_info64 info = {};
+        if (!get_status(fd.get(), info) || (info.lo_flags & LO_FLAGS_DIRECT_IO) == 0) {
+            ::ioctl(fd.get(), LOOP_CLR_FD, 0);
+            return fail("the loop device does no direct I/O", loop_path(number),
+                        "use the NBD socket instead of the device node");
+        }
+        return loop_device{number, device_of(number)};
+    }
+    return fail("others were faster to take every free loop device", "/dev/loop-control",
+                "try again");
+}
+
+std::optional<loop_device> find_loop(const std::string& label) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory{::opendir("/sys/block"), ::closedir};
+    while (directory != nullptr) {
+        const dirent* entry = ::readdir(directory.get());
+        if (entry == nullptr) {
+            break;
+        }
+        if (std::strncmp(entry->d_name, "loop", 4) != 0 ||
+            ::access(("/sys/block/" + std::string(entry->d_name) + "/loop").c_str(), F_OK) != 0) {
+            continue; // not a loop device, or one without a file
+        }
+        const auto number = static_cast<int>(std::strtol(entry->d_name + 4, nullptr, 10));
+        if (loop_label(number) == label) {
+            return loop_device{number, device_of(number)};
+        }
+    }
+    return std::nullopt;
+}
+
+// Clearing a device that others have open answers 0 and only marks it to be cleared with the last
+// close. Whether it was cleared can be told from the state afterwards: a device that is on its way
+// out has no status any more. One that still has it gets the mark taken back.
+loop_release release_loop(int number, const std::string& label, bool force) {
+    const auto fd = open_loop(number, O_RDONLY);
+    loop_info64 info = {};
+    if (!fd.valid() || !get_status(fd.get(), info) || label_of(info) != label) {
+        return loop_release::gone;
+    }
+    if (::ioctl(fd.get(), LOOP_CLR_FD, 0) != 0) {
+        return errno == ENXIO ? loop_release::gone : loop_release::in_use;
+    }
+    if (force || !get_status(fd.get(), info) || label_of(info) != label) {
+        return loop_release::done;
+    }
+    info.lo_flags &= ~static_cast<unsigned>(LO_FLAGS_AUTOCLEAR);
+    ::ioctl(fd.get(), LOOP_SET_STATUS64, &info);
+    return loop_release::in_use;
+}
+
+result<> grow_loop(int number, const std::string& label) {
+    const auto fd = open_loop(number, O_RDONLY);
+    loop_info64 info = {};
+    if (!fd.valid() || !get_status(fd.get(), info) || label_of(info) != label) {
+        return fail("the loop device is no longer ours", loop_path(number),
+                    "make the resource Secondary and Primary again");
+    }
+    if (::ioctl(fd.get(), LOOP_SET_CAPACITY, 0) != 0) {
+        return fail_errno(errno, "the loop device did not take the new size", loop_path(number),
+                          "make the resource Secondary and Primary again");
+    }
+    return {};
+}
+
+std::string loop_label(int number) {
+    const auto fd = open_loop(number, O_RDONLY);
+    loop_info64 info = {};
+    return fd.valid() && get_status(fd.get(), info) ? label_of(info) : std::string{};
+}
+
+} // namespace lockstep::device

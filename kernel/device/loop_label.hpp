@@ -1,0 +1,18 @@
+// The names that our loop devices carry (lo_file_name, seen by `losetup -l` users through
+// LOOP_GET_STATUS64): which process serves the file behind the device. Loop devices belong to the
+// whole machine, so processes of other containers must not be taken for dead ones.
+//
+//   lockstep:drbdMINOR:PID-NAMESPACE:PID:START-TIME:COUNT
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lockstep::device {
+
+// A label for a new device of the process that calls this; no two are the same.
+std::string make_loop_label(std::uint32_t minor);
+// Whether it is a label of ours whose process is known to be gone.
+bool is_label_of_the_dead(const std::string& label);
+
+} // namespace lockstep::device
