@@ -280,7 +280,6 @@ bool resync_runner::request_next(volume& target, std::uint32_t blocks_max, std::
 }
 
 void resync_runner::send_request(volume& target, std::uint64_t sector, std::uint32_t size) {
-    ++target.counters.net_pending;
     if (!target.run.use_checksums) {
         const bool thin = target.options.rs_discard_granularity != 0 &&
                           size == target.options.rs_discard_granularity &&
@@ -316,7 +315,6 @@ void resync_runner::reply_received(volume& target, const wire::data_header& head
                               "RS_DATA_REPLY for a block that was not asked for");
         return;
     }
-    --target.counters.net_pending;
     peer_request* write = all_.peers.take(target, peer_request::kind::resync_write);
     LOCKSTEP_CHECK(write != nullptr); // place_data() kept some back
     write->op = disk_request::operation::write;
@@ -340,7 +338,6 @@ void resync_runner::deallocated_received(volume& target, const wire::block_range
         all_.states.drop_link(connection::network_failure, "too many requests of the peer");
         return;
     }
-    --target.counters.net_pending;
     write->op = disk_request::operation::discard;
     write->sector = range.sector;
     write->size = range.size_bytes;
@@ -409,7 +406,6 @@ void resync_runner::in_sync_received(volume& target, const wire::block_ack& ack)
     if (target.run.in_flight == 0 || !is_target(target.state.connection)) {
         return;
     }
-    --target.counters.net_pending;
     if (target.disk != nullptr) {
         target.disk->bits.clear(ack.sector, ack.size_bytes / 512);
     }
@@ -426,7 +422,6 @@ void resync_runner::refused(volume& target, const wire::block_ack& ack, bool can
     if (target.run.in_flight == 0) {
         return;
     }
-    --target.counters.net_pending;
     if (!cancelled) {
         count_failed(target, ack.sector, ack.size_bytes);
     }

@@ -72,8 +72,11 @@ private:
     void left_flight(volume& target, std::uint32_t size);
     void check_finished(volume& target);
     void finished(volume& target);
+    void serve_request(volume& target, const wire::digest_request& request, bool thin);
     void serve(peer_request& request);
+    bool find_buffer(peer_request& request);
     void read_done(peer_request& request, int error);
+    void answer_request(peer_request& request, int error);
     void serve_throttled(volume& target);
     void count_failed(volume& target, std::uint64_t sector, std::uint32_t size);
 

@@ -253,6 +253,7 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
         }
     }
     all_.resync.at_change(target, before, after);
+    all_.verify.at_change(target, before, after);
 }
 
 void state_changes::make_new_generation(volume& target) {

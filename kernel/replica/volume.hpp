@@ -131,8 +131,8 @@ struct volume {
     resync_pace pace;
     rate_marks marks;
     timer resync_timer;
-    std::uint64_t verify_start_sector = 0; // where the next verify begins
-    std::uint64_t last_resync_bits = 0;
+    std::uint64_t verify_start_sector = 0; // of the next or running verify
+    std::uint64_t verify_stop_sector = ~std::uint64_t{0};
     // Bitmap exchange.
     std::optional<wire::bitmap_transfer> bitmap_out;
     std::optional<wire::bitmap_transfer> bitmap_in;

@@ -766,6 +766,16 @@ void write_path::fail_waiting(volume& target, int error) {
             state::change_kind::hard);
         return;
     }
+    end_waiting(target, error);
+}
+
+void write_path::give_up_waiting() {
+    for (auto& [number, each] : all_.volumes) {
+        end_waiting(*each, EIO);
+    }
+}
+
+void write_path::end_waiting(volume& target, int error) {
     while (app_request* request = target.waiting_data.pop_front()) {
         request->started = true;
         complete(*request, error);

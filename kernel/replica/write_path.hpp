@@ -53,6 +53,8 @@ public:
     void disk_given_up(volume& target);
     // Fails what waits in vain: nobody has the data and I/O is not to be suspended.
     void fail_waiting(volume& target, int error);
+    // resume-io: whoever still has no data to work with gets an error.
+    void give_up_waiting();
     void submit_local(app_request& request);
     // Writes and reads of the application that are under way.
     static bool idle(const volume& target);
@@ -74,6 +76,7 @@ private:
     void retry_overlaps(volume& target);
     void retry_slots(volume& target);
     void retry_waiting_data(volume& target);
+    void end_waiting(volume& target, int error);
     void io_part_done(io_request& request, int error);
     void reject(io_request& request, int error);
 

@@ -1,0 +1,415 @@
+// What an administrator can ask of a resource: the methods of `resource` behind drbdsetup's
+// commands.
+#include <fmt/format.h>
+
+#include "kernel/replica/digests.hpp"
+#include "kernel/replica/machinery.hpp"
+#include "kernel/replica/promotion.hpp"
+
+namespace lockstep::replica {
+
+using state::connection;
+using state::disk;
+using state::role;
+using state::verdict;
+
+namespace {
+
+outcome refuse(int code, std::string text, std::string remedy) {
+    outcome out;
+    out.ok = false;
+    out.code = code;
+    out.text = std::move(text);
+    out.remedy = std::move(remedy);
+    return out;
+}
+
+outcome no_such_volume() {
+    return refuse(127, "Device minor not allocated", "create it first: drbdsetup new-minor");
+}
+
+// Runs `action` for an existing volume, and settles.
+template <class Action>
+void with_volume(machinery& all, volume_number number, const on_outcome& done, Action&& action) {
+    if (volume* target = all.find(number)) {
+        action(*target);
+    } else {
+        done(no_such_volume());
+    }
+    all.settle();
+}
+
+result<> check_algorithms(const options::net_options& net) {
+    for (const auto& name : {net.verify_alg, net.csums_alg, net.data_integrity_alg}) {
+        if (const auto known = digest_size(name); !known) {
+            return tl::unexpected(known.error());
+        }
+    }
+    if (!net.cram_hmac_alg.empty() && (net.cram_hmac_alg == "crc32c")) {
+        return fail("crc32c can't authenticate", {}, "use sha1 or sha256 as cram-hmac-alg");
+    }
+    if (const auto known = digest_size(net.cram_hmac_alg); !known) {
+        return tl::unexpected(known.error());
+    }
+    return {};
+}
+
+outcome check_net(const machinery& all, const options::net_options& net) {
+    if (const auto known = check_algorithms(net); !known) {
+        return refuse(144, known.error().what, known.error().remedy);
+    }
+    if (net.allow_two_primaries && net.protocol != options::protocol::c) {
+        return refuse(139, "Protocol C required",
+                      "set protocol C, or leave allow-two-primaries out");
+    }
+    for (const auto& [number, each] : all.volumes) {
+        if (net.protocol == options::protocol::a &&
+            each->options.fencing == options::fencing::resource_and_stonith) {
+            return refuse(154, "Stonith policy is not possible with protocol A",
+                          "set protocol C, or another fencing policy");
+        }
+    }
+    if (net.on_congestion != options::on_congestion::block) {
+        return refuse(155, "on-congestion other than block is not offered",
+                      "leave on-congestion at block");
+    }
+    return {};
+}
+
+} // namespace
+
+outcome resource::add_volume(volume_number number, std::uint32_t minor) {
+    machinery& all = *machinery_;
+    if (all.find(number) != nullptr) {
+        return refuse(161, fmt::format("Volume {} exists already", number),
+                      "use another volume number, or del-minor first");
+    }
+    auto made = std::make_unique<volume>(all, all.clock, number, minor, [&all, number] {
+        if (volume* found = all.find(number)) {
+            all.resync.tick(*found);
+            all.verify.tick(*found);
+        }
+    });
+    made->state = all.common;
+    made->state.disk = disk::diskless;
+    made->state.peer_disk = disk::unknown;
+    volume& added = *made;
+    all.volumes.emplace(number, std::move(made));
+    if (all.link.up && !all.handshake.before_parameters()) {
+        all.handshake.send_volume(added);
+    }
+    all.world.changed();
+    all.settle();
+    return {};
+}
+
+outcome resource::remove_volume(volume_number number) {
+    machinery& all = *machinery_;
+    volume* target = all.find(number);
+    if (target == nullptr) {
+        return no_such_volume();
+    }
+    if (target->disk != nullptr || target->state.disk != disk::diskless ||
+        all.common.connection > connection::standalone || all.common.role != role::secondary) {
+        return refuse(158, "Minor is still configured",
+                      "demote, disconnect and detach it first (or use down)");
+    }
+    all.volumes.erase(number);
+    all.world.changed();
+    return {};
+}
+
+void resource::attach(volume_number number, const disk_properties& properties,
+                      const options::disk_options& options, on_outcome done) {
+    with_volume(*machinery_, number, done, [&](volume& target) {
+        if (options.fencing == options::fencing::resource_and_stonith && machinery_->has_net &&
+            machinery_->net.protocol == options::protocol::a) {
+            done(refuse(154, "Stonith policy is not possible with protocol A",
+                        "set protocol C, or another fencing policy"));
+            return;
+        }
+        machinery_->disks.attach(target, properties, options, std::move(done));
+    });
+}
+
+void resource::detach(volume_number number, bool force, on_outcome done) {
+    with_volume(*machinery_, number, done, [&](volume& target) {
+        machinery_->disks.detach(target, force, std::move(done));
+    });
+}
+
+outcome resource::connect(const connect_arguments& arguments) {
+    machinery& all = *machinery_;
+    if (all.common.connection != connection::standalone) {
+        return refuse(125, "Device has a net-config (use disconnect first)",
+                      "disconnect first, or use net-options to change settings");
+    }
+    if (auto refused = check_net(all, arguments.net); !refused.ok) {
+        return refused;
+    }
+    if (arguments.discard_my_data && all.common.role == role::primary) {
+        return refuse(123, "--discard-my-data not allowed when primary", "demote first");
+    }
+    all.net = arguments.net;
+    all.has_net = true;
+    all.handshake.set_discard_my_data(arguments.discard_my_data);
+    all.handshake.set_tentative(arguments.tentative);
+    const auto verdict = all.states.change_all(
+        state::state_change{}.with(connection::unconnected), state::change_kind::soft);
+    if (verdict < verdict::success) {
+        all.has_net = false;
+        return outcome_of(verdict);
+    }
+    if (all.volumes.empty()) {
+        all.common.connection = connection::unconnected;
+    }
+    all.states.start_connecting();
+    all.settle();
+    return {};
+}
+
+void resource::disconnect(bool force, on_outcome done) {
+    machinery& all = *machinery_;
+    if (force) {
+        all.states.disconnect_at_once("disconnect --force");
+        all.settle();
+        done({});
+        return;
+    }
+    disconnect_politely(all, std::move(done));
+    all.settle();
+}
+
+void resource::primary(bool force, on_outcome done) {
+    promote(*machinery_, force, std::move(done));
+    machinery_->settle();
+}
+
+void resource::secondary(on_outcome done) {
+    demote(*machinery_, std::move(done));
+    machinery_->settle();
+}
+
+void resource::outdate(volume_number number, on_outcome done) {
+    with_volume(*machinery_, number, done, [&](volume& target) {
+        machinery_->commands.change_volume(target, state::state_change{}.with(disk::outdated),
+                                           std::move(done));
+    });
+}
+
+void resource::invalidate(volume_number number, on_outcome done) {
+    machinery& all = *machinery_;
+    with_volume(all, number, done, [&](volume& target) {
+        if (!target.connected()) {
+            // Without a peer it is a mark for later: everything is out of sync.
+            const auto result = all.states.change(
+                target, state::state_change{}.with(disk::inconsistent), state::change_kind::soft);
+            if (result >= verdict::success && target.disk != nullptr) {
+                target.disk->bits.set_all();
+                target.disk->bits.mark_all_dirty();
+                target.disk->store_bitmap([](bool) {});
+            }
+            done(outcome_of(result));
+            return;
+        }
+        all.commands.change_volume(
+            target, state::state_change{}.with(connection::starting_sync_t), std::move(done));
+    });
+}
+
+void resource::invalidate_remote(volume_number number, on_outcome done) {
+    machinery& all = *machinery_;
+    with_volume(all, number, done, [&](volume& target) {
+        if (!target.connected() && all.common.role == role::primary && target.disk != nullptr) {
+            target.disk->bits.set_all();
+            target.disk->bits.mark_all_dirty();
+            target.disk->store_bitmap([](bool) {});
+            done({});
+            return;
+        }
+        all.commands.change_volume(
+            target, state::state_change{}.with(connection::starting_sync_s), std::move(done));
+    });
+}
+
+void resource::pause_sync(volume_number number, on_outcome done) {
+    with_volume(*machinery_, number, done, [&](volume& target) {
+        if (target.state.sync_paused_user) {
+            done(refuse(134, "Sync-pause flag is already set", "resume-sync clears it"));
+            return;
+        }
+        done(outcome_of(machinery_->states.change(target,
+                                                  state::state_change{}.with_user_pause(true),
+                                                  state::change_kind::soft)));
+    });
+}
+
+void resource::resume_sync(volume_number number, on_outcome done) {
+    with_volume(*machinery_, number, done, [&](volume& target) {
+        if (!target.state.sync_paused_user) {
+            const int code = target.state.sync_paused_peer ? 157
+                             : target.state.sync_paused_after ? 156
+                                                              : 135;
+            done(refuse(code, code == 157   ? "Sync-pause flag is set by the peer"
+                              : code == 156 ? "Sync-pause flag is set by resync-after"
+                                            : "Sync-pause flag is already cleared",
+                        code == 157   ? "resume it on the peer"
+                        : code == 156 ? "it goes on when the other resource is in sync"
+                                      : "nothing is paused"));
+            return;
+        }
+        done(outcome_of(machinery_->states.change(target,
+                                                  state::state_change{}.with_user_pause(false),
+                                                  state::change_kind::soft)));
+    });
+}
+
+void resource::suspend_io(on_outcome done) {
+    machinery& all = *machinery_;
+    done(outcome_of(all.states.change_all(
+        state::state_change{}.with_suspended(true, all.common.suspended_no_data,
+                                             all.common.suspended_fencing),
+        state::change_kind::soft)));
+    all.settle();
+}
+
+void resource::resume_io(on_outcome done) {
+    machinery& all = *machinery_;
+    for (auto& [number, each] : all.volumes) {
+        if (each->new_generation_due) {
+            all.states.make_new_generation(*each);
+        }
+    }
+    if (!all.is_connected()) {
+        all.epochs.give_up_peer();
+    }
+    const bool without_data = all.common.suspended_no_data;
+    const auto result =
+        all.states.change_all(state::state_change{}.with_suspended(false, false, false),
+                              state::change_kind::hard);
+    if (without_data) {
+        all.writes.give_up_waiting();
+    }
+    all.writes.thawed();
+    done(outcome_of(result));
+    all.settle();
+}
+
+void resource::new_current_uuid(volume_number number, bool clear_bitmap, on_outcome done) {
+    machinery& all = *machinery_;
+    with_volume(all, number, done, [&](volume& target) {
+        if (target.disk == nullptr || target.state.disk < disk::inconsistent) {
+            done(refuse(138, "Device does not have a disk-config", "attach the disk first"));
+            return;
+        }
+        local_disk& own = *target.disk;
+        const bool skip = target.state.connection == connection::connected &&
+                          all.link.rules.version >= 90 &&
+                          own.super.uuids.current == state::uuid_just_created && clear_bitmap;
+        if (target.state.connection != connection::standalone && !skip) {
+            done(refuse(151, "Need to be StandAlone", "disconnect first"));
+            return;
+        }
+        own.set_generation(state::new_current_by_admin(
+            own.generation(), all.world.random_number(), target.state.role, skip));
+        target.effective_generation = own.super.uuids.current;
+        if (clear_bitmap) {
+            own.bits.clear_all();
+            own.store_bitmap([](bool) {});
+        }
+        if (skip) {
+            all.states.send_uuids(target, wire::uuid_flag::skip_initial_sync);
+            all.states.change(target,
+                              state::state_change{}.with(disk::up_to_date).with_peer_disk(
+                                  disk::up_to_date),
+                              state::change_kind::hard);
+        }
+        own.store_superblock([done](bool stored) {
+            done(stored ? outcome{} : refuse(118, "IO error on the meta data", "look at the log"));
+        });
+    });
+}
+
+void resource::verify(volume_number number, std::uint64_t start_sector,
+                      std::uint64_t stop_sector, on_outcome done) {
+    with_volume(*machinery_, number, done, [&](volume& target) {
+        machinery_->verify.start(target, start_sector, stop_sector, std::move(done));
+    });
+}
+
+void resource::resize(volume_number number, const disk_properties& properties,
+                      std::uint64_t size_sectors, bool assume_peer_has_space, bool assume_clean,
+                      on_outcome done) {
+    with_volume(*machinery_, number, done, [&](volume& target) {
+        machinery_->sizes.resize(target, properties, size_sectors, assume_peer_has_space,
+                                 assume_clean, std::move(done));
+    });
+}
+
+outcome resource::change_disk_options(volume_number number,
+                                      const options::disk_options& options) {
+    machinery& all = *machinery_;
+    volume* target = all.find(number);
+    if (target == nullptr) {
+        return no_such_volume();
+    }
+    if (options.fencing == options::fencing::resource_and_stonith && all.has_net &&
+        all.net.protocol == options::protocol::a) {
+        return refuse(154, "Stonith policy is not possible with protocol A",
+                      "set protocol C, or another fencing policy");
+    }
+    const bool log_changes = options.al_updates != target->options.al_updates ||
+                             options.al_extents != target->options.al_extents;
+    if (log_changes && target->disk != nullptr) {
+        return refuse(124, "al-extents and al-updates can't change while the disk is attached",
+                      "detach, change the configuration, and attach again");
+    }
+    const std::uint64_t size = target->options.size_sectors;
+    target->options = options;
+    target->options.size_sectors = size; // resize changes it
+    all.resync.options_changed(*target);
+    if (target->connected()) {
+        all.handshake.send_sync_settings(*target);
+    }
+    all.world.changed();
+    all.settle();
+    return {};
+}
+
+outcome resource::change_net_options(const options::net_options& options) {
+    machinery& all = *machinery_;
+    if (!all.has_net) {
+        return refuse(137, "Device does not have a net-config", "connect first");
+    }
+    if (auto refused = check_net(all, options); !refused.ok) {
+        return refused;
+    }
+    const options::net_options before = all.net;
+    all.net = options;
+    if (all.link.up && !all.handshake.before_parameters()) {
+        if (all.link.rules.has_ack_flags()) {
+            all.handshake.send_protocol(wire::command::protocol_update);
+        } else if (before.protocol != options.protocol) {
+            all.net.protocol = before.protocol;
+            return refuse(175, "the peer's protocol version can't change this while connected",
+                          "disconnect, and connect with the new options");
+        }
+        for (auto& [number, each] : all.volumes) {
+            if (each->connected()) {
+                all.handshake.send_sync_settings(*each);
+            }
+        }
+    }
+    all.world.changed();
+    all.settle();
+    return {};
+}
+
+outcome resource::change_resource_options(const options::resource_options& options) {
+    machinery_->resource_options = options;
+    machinery_->world.changed();
+    machinery_->settle();
+    return {};
+}
+
+} // namespace lockstep::replica

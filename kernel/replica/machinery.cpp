@@ -1,0 +1,83 @@
+#include "kernel/replica/machinery.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace lockstep::replica {
+namespace {
+
+// Parts of application requests under way; what is beyond waits in its front end.
+constexpr std::size_t application_requests_max = 4096;
+// What the peer and the resync may have under way here.
+constexpr std::size_t peer_requests_max = 4096;
+
+} // namespace
+
+machinery::machinery(std::string given_name, ports& out, memory_pools pools,
+                     const options::resource_options& given)
+    : name(std::move(given_name)), world(out), memory(pools), resource_options(given),
+      application_pool(application_requests_max), peer_pool(peer_requests_max), link(*this),
+      receiver(*this), keepalive(*this), states(*this), helpers(*this), fencing(*this),
+      disks(*this), epochs(*this, application_requests_max), writes(*this), reads(*this),
+      peers(*this), handshake(*this), sizes(*this), exchange(*this), resync(*this), verify(*this),
+      commands(*this) {}
+
+volume* machinery::find(volume_number number) const {
+    const auto found = volumes.find(number);
+    return found == volumes.end() ? nullptr : found->second.get();
+}
+
+void machinery::settle() {
+    if (settling_) {
+        return;
+    }
+    settling_ = true;
+    bool again = true;
+    while (again) {
+        while (!deferred_.empty()) {
+            auto action = std::move(deferred_.front());
+            deferred_.pop_front();
+            action();
+        }
+        for (auto& [number, each] : volumes) {
+            writes.settle(*each);
+            disks.maybe_release(*each);
+        }
+        again = !deferred_.empty() || std::ranges::any_of(volumes, [](const auto& entry) {
+            const volume& each = *entry.second;
+            return each.check_gate || each.retry_overlaps || each.retry_slots || each.retry_data ||
+                   each.retry_pump;
+        });
+    }
+    std::erase_if(buried_, [](const auto& disk) { return disk->outstanding() == 0; });
+    settling_ = false;
+}
+
+void machinery::submit_disk(local_disk& disk, disk_request& request) {
+    LOCKSTEP_CHECK(request.finished != nullptr && request.disk == &disk);
+    world.submit(request);
+}
+
+void machinery::disk_done(disk_request& request, int error) {
+    LOCKSTEP_CHECK(request.disk != nullptr);
+    request.disk->ended();
+    request.finished(request, error);
+}
+
+void machinery::bury(std::unique_ptr<local_disk> disk) {
+    if (disk != nullptr) {
+        disk->abandon();
+        buried_.push_back(std::move(disk));
+    }
+}
+
+void machinery::log(log_level level, std::string_view text) const {
+    world.log(level, fmt::format("{}: {}", name, text));
+}
+
+void machinery::log(log_level level, const volume& about, std::string_view text) const {
+    world.log(level, fmt::format("{}/{} drbd{}: {}", name, about.number, about.minor, text));
+}
+
+} // namespace lockstep::replica
