@@ -77,7 +77,7 @@ std::optional<segment> segment_of(const_byte_span ethernet) {
     }
     const auto ip = from.rest();
     byte_reader header(ip);
-    const std::size_t header_size = (header.take<std::uint8_t>() & 15U) * 4U;
+    const std::size_t header_size = std::size_t{4} * (header.take<std::uint8_t>() & 15U);
     header.take<std::uint8_t>();
     const std::size_t total = header.take<std::uint16_t>();
     header.take_bytes(5);
@@ -96,7 +96,7 @@ std::optional<segment> segment_of(const_byte_span ethernet) {
     out.sequence = fields.take<std::uint32_t>();
     fields.take<std::uint32_t>();
     const auto flags = fields.take<std::uint16_t>();
-    const std::size_t tcp_header = (flags >> 12) * 4U;
+    const std::size_t tcp_header = std::size_t{4} * (flags >> 12);
     if (!fields.ok() || tcp_header > tcp.size()) {
         return std::nullopt;
     }

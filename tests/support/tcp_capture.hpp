@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "kernel/base/bytes.hpp"
@@ -15,7 +16,9 @@ struct endpoint {
     std::uint32_t address = 0; // 10.77.0.11 is 0x0a4d000b
     std::uint16_t port = 0;
 
-    auto operator<=>(const endpoint&) const = default;
+    bool operator<(const endpoint& other) const {
+        return std::tie(address, port) < std::tie(other.address, other.port);
+    }
 };
 
 // New bytes of one direction of one connection, in the order of the capture.
