@@ -1,6 +1,8 @@
 // The layout of drbdadm 8.3: protocol first, syncer {} for what 8.4 moved to disk {}, net {} and
 // options {}, and bare flags. What 8.3 cannot say is printed as a comment.
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -39,25 +41,33 @@ struct source {
     options::section section;
 };
 
+struct found_option {
+    const legacy_option* old;
+    const option* row;
+};
+
+// In the order of the file: 8.4 keeps what stood in one syncer {} in three places.
 void print_section(writer& out, std::string_view name, command_83 command,
                    std::span<const source> sources) {
-    bool opened = false;
+    std::vector<found_option> found;
     for (const source& from : sources) {
         for (const option& row : *from.list) {
-            const legacy_option* old = legacy_of(command, row, from.section);
-            if (old == nullptr) {
-                continue;
+            if (const legacy_option* old = legacy_of(command, row, from.section)) {
+                found.push_back({old, &row});
             }
-            if (!opened) {
-                out.open(name);
-                opened = true;
-            }
-            print_option(out, *old, row);
         }
     }
-    if (opened) {
-        out.close();
+    if (found.empty()) {
+        return;
     }
+    std::stable_sort(found.begin(), found.end(), [](const found_option& a, const found_option& b) {
+        return a.row->at.file == b.row->at.file && a.row->at.line < b.row->at.line;
+    });
+    out.open(name);
+    for (const found_option& one : found) {
+        print_option(out, *one.old, *one.row);
+    }
+    out.close();
 }
 
 void print_unknown(writer& out, const source& from, command_83 home) {

@@ -16,6 +16,8 @@ constexpr std::array startup_values{key::startup_option};
 constexpr std::array handler_values{key::handler_option};
 constexpr std::array proxy_values{key::proxy_option};
 
+constexpr std::int64_t longest_wait_s = 300000;
+
 struct rename {
     key kind;
     std::string_view old_name;
@@ -164,7 +166,14 @@ void parser::check_value(option& row, key kind) {
         return; // it is what the engine says
     }
     if (kind == key::startup_option) {
-        bounded(*row.value, row.name, 0, 300000);
+        const auto seconds = options::parse_number(*row.value, '1');
+        if (!seconds || *seconds > longest_wait_s) {
+            state_.diag.error(
+                row.at, seconds
+                            ? fmt::format("{} {} => {} out of range [0..{}].", row.name, *row.value,
+                                          *seconds, longest_wait_s)
+                            : fmt::format("{} {}: {}", row.name, *row.value, seconds.error().what));
+        }
     } else if (kind == key::disk_option || kind == key::net_option ||
                kind == key::resource_option) {
         check_table_value(row, kind);
@@ -187,6 +196,17 @@ void parser::check_table_value(option& row, key kind) {
         state_.diag.error(row.at, normal.error().what);
     } else if (row.name == "protocol") {
         row.value = *normal;
+    } else if (known->clamped) {
+        warn_if_clamped(row, *known);
+    }
+}
+
+void parser::warn_if_clamped(const option& row, const options::option_row& known) {
+    const auto given = options::parse_number(*row.value, known.scale);
+    if (given && (*given < known.min || *given > known.max)) {
+        state_.diag.warn(row.at, fmt::format("{} {} is out of range [{}..{}], the nearest value in "
+                                             "it is used",
+                                             row.name, *row.value, known.min, known.max));
     }
 }
 

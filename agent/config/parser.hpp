@@ -14,6 +14,7 @@
 #include "agent/config/tree.hpp"
 #include "agent/config/unique.hpp"
 #include "agent/config/words.hpp"
+#include "kernel/options/table.hpp"
 
 namespace lockstep::config {
 
@@ -90,6 +91,7 @@ private:
     option parse_valued(const reserved_word& row);
     void check_value(option& row, key kind);
     void check_table_value(option& row, key kind);
+    void warn_if_clamped(const option& row, const options::option_row& known);
 
     // parse_host.cpp
     socket_address parse_plain_address();

@@ -90,26 +90,31 @@ constexpr std::array on_no_data_words{
 constexpr option_row number_row(section where, std::string_view name, std::string_view preset,
                                 std::int64_t min, std::int64_t max, char scale,
                                 std::string_view unit, std::string_view help) {
-    return {name, where, number, preset, min, max, scale, unit, {}, true, acts, {}, help};
+    return {name, where, number, preset, min, max, scale, unit, {}, true, acts, {}, help, false};
 }
 
 constexpr option_row boolean_row(section where, std::string_view name, std::string_view preset,
                                  std::string_view help) {
-    return {name, where, boolean, preset, 0, 1, '1', {}, {}, true, acts, {}, help};
+    return {name, where, boolean, preset, 0, 1, '1', {}, {}, true, acts, {}, help, false};
 }
 
 constexpr option_row word_row(section where, std::string_view name, std::string_view preset,
                               std::span<const word_value> words, std::string_view help) {
-    return {name, where, word, preset, 0, 0, '1', {}, words, true, acts, {}, help};
+    return {name, where, word, preset, 0, 0, '1', {}, words, true, acts, {}, help, false};
 }
 
 constexpr option_row text_row(section where, std::string_view name, std::int64_t longest,
                               std::string_view help) {
-    return {name, where, text, {}, 0, longest, '1', {}, {}, true, acts, {}, help};
+    return {name, where, text, {}, 0, longest, '1', {}, {}, true, acts, {}, help, false};
 }
 
 constexpr option_row fixed(option_row row) {
     row.at_run_time = false;
+    return row;
+}
+
+constexpr option_row clamped(option_row row) {
+    row.clamped = true;
     return row;
 }
 
@@ -149,8 +154,8 @@ constexpr std::array disk_rows{
                "Resync speed while the dynamic controller is off."),
     number_row(D, "resync-after", "-1", -1, 1048575, '1', "",
                "Resync this device only after that minor; -1 depends on none."),
-    number_row(D, "al-extents", "1237", 67, 65534, '1', "",
-               "Number of 4 MiB extents that may be hot at the same time."),
+    clamped(number_row(D, "al-extents", "1237", 67, 65534, '1', "",
+                       "Number of 4 MiB extents that may be hot at the same time.")),
     boolean_row(D, "al-updates", "yes", "Keep the activity log up to date on disk."),
     boolean_row(D, "discard-zeroes-if-aligned", "yes", "Treat aligned discards as writing zeroes."),
     meaningless(boolean_row(D, "disable-write-same", "no", "Never use WRITE SAME requests."),

@@ -57,6 +57,9 @@ result<std::string> normalise_number(const option_row& row, std::string_view tex
                     value.error().remedy, config_invalid);
     }
     const std::string unit = scale_suffix(row);
+    if (row.clamped) {
+        return fmt::format("{}{}", std::clamp(*value, row.min, row.max), unit);
+    }
     if (*value < row.min || *value > row.max) {
         return fail(fmt::format("{} {} => {}{} out of range [{}..{}]{}.", row.name, text, *value,
                                 unit, row.min, row.max, unit),

@@ -48,6 +48,9 @@ struct option_row {
     options::effect effect;
     std::string_view reason; // why it is refused or meaningless; empty for acts
     std::string_view help;   // one sentence
+    // A number outside of the range becomes the nearest one inside, as DRBD does it: files of 8.3
+    // have values that were in range then.
+    bool clamped = false;
 };
 
 // Every row of a section, in the order of `drbdsetup show`.

@@ -113,12 +113,20 @@ void the_protocol_letter_may_be_lower_case(void**) {
 }
 
 void range_errors_name_value_and_range(void**) {
-    assert_string_equal(set_error("al-extents", "7").c_str(),
-                        "al-extents 7 => 7 out of range [67..65534].");
+    assert_string_equal(set_error("disk-timeout", "6001").c_str(),
+                        "disk-timeout 6001 => 6001 out of range [0..6000].");
     assert_string_equal(set_error("resync-rate", "100G").c_str(),
                         "resync-rate 100G => 104857600k out of range [1..4194304]k.");
     assert_string_equal(set_error("resync-after", "-2").c_str(),
                         "resync-after -2 => -2 out of range [-1..1048575].");
+}
+
+void al_extents_of_8_3_are_brought_into_the_range_of_8_4(void**) {
+    disk_options disk;
+    assert_true(set(disk, "al-extents", "7").has_value());
+    assert_int_equal(disk.al_extents, 67);
+    assert_true(set(disk, "al-extents", "99999").has_value());
+    assert_int_equal(disk.al_extents, 65534);
 }
 
 void word_errors_list_the_words(void**) {
@@ -137,7 +145,7 @@ void text_that_is_no_number_is_refused(void**) {
 
 void a_failed_set_changes_nothing(void**) {
     disk_options disk;
-    assert_false(set(disk, "al-extents", "1").has_value());
+    assert_false(set(disk, "resync-rate", "0").has_value());
     assert_false(set(disk, "no-such-option", "1").has_value());
     assert_true(disk == disk_options{});
 }
@@ -193,6 +201,7 @@ int main() {
         cmocka_unit_test(a_bare_flag_means_yes),
         cmocka_unit_test(the_protocol_letter_may_be_lower_case),
         cmocka_unit_test(range_errors_name_value_and_range),
+        cmocka_unit_test(al_extents_of_8_3_are_brought_into_the_range_of_8_4),
         cmocka_unit_test(word_errors_list_the_words),
         cmocka_unit_test(text_that_is_no_number_is_refused),
         cmocka_unit_test(a_failed_set_changes_nothing),
