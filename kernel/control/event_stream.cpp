@@ -1,44 +1,16 @@
 #include "kernel/control/event_stream.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "kernel/control/protocol/state_words.hpp"
 #include "kernel/state/types.hpp"
 
 namespace lockstep::control {
 
 namespace {
-
-// What later versions of DRBD call these two states of 8.4, and events2 and status show
-// (drbd-utils 9, user/v84/drbdsetup.c).
-std::string_view connection_name(state::connection value) {
-    if (value == state::connection::wf_connection) {
-        return "Connecting";
-    }
-    return value >= state::connection::wf_report_params ? "Connected" : state::name(value);
-}
-
-std::string_view replication_name(state::connection value) {
-    if (value <= state::connection::wf_report_params) {
-        return "Off";
-    }
-    return value == state::connection::connected ? "Established" : state::name(value);
-}
-
-template <std::size_t Count>
-std::string reasons(const std::array<std::pair<bool, std::string_view>, Count>& all) {
-    std::string text;
-    for (const auto& [set, word] : all) {
-        if (set) {
-            text += text.empty() ? "" : ",";
-            text += word;
-        }
-    }
-    return text.empty() ? "no" : text;
-}
 
 std::string_view yes_no(bool value) {
     return value ? "yes" : "no";
@@ -46,49 +18,26 @@ std::string_view yes_no(bool value) {
 
 class field_list {
 public:
-    void info(std::string_view key, std::string_view value) {
-        add(key, value, false, false, false);
-    }
-    void statistic(std::string_view key, std::string_view value) {
-        add(key, value, true, false, false);
-    }
-    void verbose(std::string_view key, std::string_view value) {
-        add(key, value, true, true, false);
-    }
+    void info(std::string_view key, std::string_view value) { add(key, value, false, false); }
+    void statistic(std::string_view key, std::string_view value) { add(key, value, true, false); }
     // Printed with the statistics, when it changed.
-    void quiet(std::string_view key, std::string_view value) { add(key, value, true, true, true); }
+    void quiet(std::string_view key, std::string_view value) { add(key, value, true, true); }
 
     std::vector<event_field> take() { return std::move(fields_); }
 
 private:
-    void add(std::string_view key, std::string_view value, bool statistic, bool verbose,
-             bool quiet) {
-        fields_.push_back({std::string(key), std::string(value), true, statistic, verbose, quiet});
+    void add(std::string_view key, std::string_view value, bool statistic, bool quiet) {
+        fields_.push_back({std::string(key), std::string(value), true, statistic, quiet});
     }
 
     std::vector<event_field> fields_;
 };
 
-std::string_view write_ordering_word(char letter) {
-    switch (letter) {
-    case 'b':
-        return "barrier";
-    case 'd':
-        return "drain";
-    case 'n':
-        return "none";
-    default:
-        return "flush";
-    }
-}
-
 event resource_event(const snapshot& from) {
     const promotion chance = promotion_of(from);
     field_list fields;
     fields.info("role", state::name(from.role));
-    fields.info("suspended", reasons<3>({{{from.suspended_user, "user"},
-                                          {from.suspended_no_data, "no-data"},
-                                          {from.suspended_fencing, "fencing"}}}));
+    fields.info("suspended", suspended_words(from));
     fields.info("may_promote", yes_no(chance.possible));
     fields.info("promotion_score", fmt::format("{}", chance.score));
     const char ordering = from.volumes.empty() ? 'f' : from.volumes.front().write_ordering;
@@ -103,7 +52,7 @@ event connection_event(const snapshot& from) {
     const bool congested = std::any_of(from.volumes.begin(), from.volumes.end(),
                                        [](const volume_snapshot& v) { return v.congested; });
     field_list fields;
-    fields.info("connection", connection_name(from.connection));
+    fields.info("connection", connection_word(from.connection));
     fields.info("role", state::name(from.peer_role));
     fields.quiet("congested", yes_no(congested));
     event made;
@@ -113,17 +62,18 @@ event connection_event(const snapshot& from) {
     return made;
 }
 
-event device_event(const volume_snapshot& from) {
+event device_event(const snapshot& whole, const volume_snapshot& from) {
     field_list fields;
     fields.info("disk", state::name(from.state.disk));
-    fields.verbose("size", fmt::format("{}", from.size_sectors / 2));
+    fields.statistic("size", fmt::format("{}", from.size_sectors / 2));
     fields.statistic("read", fmt::format("{}", from.read_kib));
     fields.statistic("written", fmt::format("{}", from.written_kib));
-    fields.verbose("al-writes", fmt::format("{}", from.al_writes));
-    fields.verbose("bm-writes", fmt::format("{}", from.bm_writes));
-    fields.verbose("upper-pending", fmt::format("{}", from.upper_pending));
-    fields.verbose("lower-pending", fmt::format("{}", from.lower_pending));
+    fields.statistic("al-writes", fmt::format("{}", from.al_writes));
+    fields.statistic("bm-writes", fmt::format("{}", from.bm_writes));
+    fields.statistic("upper-pending", fmt::format("{}", from.upper_pending));
+    fields.statistic("lower-pending", fmt::format("{}", from.lower_pending));
     fields.quiet("al-suspended", yes_no(from.al_suspended));
+    fields.quiet("blocked", blocked_words(whole));
     event made;
     made.object = event_object::device;
     made.volume = from.volume;
@@ -134,25 +84,21 @@ event device_event(const volume_snapshot& from) {
 
 event peer_device_event(const volume_snapshot& from) {
     field_list fields;
-    fields.info("replication", replication_name(from.state.connection));
+    fields.info("replication", replication_word(from.state.connection));
     fields.info("peer-disk", state::name(from.state.peer_disk));
-    fields.info("resync-suspended", reasons<3>({{{from.state.sync_paused_user, "user"},
-                                                 {from.state.sync_paused_peer, "peer"},
-                                                 {from.state.sync_paused_after, "dependency"}}}));
+    fields.info("resync-suspended", resync_suspended_words(from));
     if (from.progress.running) {
-        fields.info("done", fmt::format("{}.{}0", from.progress.done_permille / 10,
-                                        from.progress.done_permille % 10));
+        fields.info("done", percent_done(from.progress));
     }
     fields.statistic("received", fmt::format("{}", from.received_kib));
     fields.statistic("sent", fmt::format("{}", from.sent_kib));
     fields.statistic("out-of-sync", fmt::format("{}", from.out_of_sync_kib));
-    fields.verbose("pending", fmt::format("{}", from.pending));
-    fields.verbose("unacked", fmt::format("{}", from.unacked));
+    fields.statistic("pending", fmt::format("{}", from.pending));
+    fields.statistic("unacked", fmt::format("{}", from.unacked));
     if (from.progress.running) {
-        fields.verbose("dbdt1", fmt::format("{}.00", from.progress.speed_kib));
-        fields.verbose("eta", from.progress.seconds_left == ~std::uint64_t{0}
-                                  ? std::string("nan")
-                                  : fmt::format("{}", from.progress.seconds_left));
+        const std::uint64_t left = from.progress.seconds_left;
+        fields.statistic("dbdt1", fmt::format("{:.2f}", from.progress.speed_kib / 1024.0));
+        fields.statistic("eta", left == ~std::uint64_t{0} ? "nan" : fmt::format("{}", left));
     }
     event made;
     made.object = event_object::peer_device;
@@ -229,7 +175,7 @@ std::vector<event> describe(const snapshot& from, std::int64_t time_us) {
         events.push_back(connection_event(from));
     }
     for (const volume_snapshot& volume : from.volumes) {
-        events.push_back(device_event(volume));
+        events.push_back(device_event(from, volume));
     }
     for (const volume_snapshot& volume : from.volumes) {
         if (from.has_net) {

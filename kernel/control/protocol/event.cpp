@@ -23,12 +23,11 @@ std::optional<Value> value_named(const Names& names, std::string_view text) {
     return std::nullopt;
 }
 
-// [key, value, flags]: flags is a string of letters: c changed, s statistic, v verbose, q quiet.
+// [key, value, flags]: flags is a string of letters: c changed, s statistic, q quiet.
 json field_json(const event_field& field) {
     std::string flags;
     flags += field.changed ? "c" : "";
     flags += field.statistic ? "s" : "";
-    flags += field.verbose ? "v" : "";
     flags += field.quiet ? "q" : "";
     return json::array({field.key, field.value, flags});
 }
@@ -41,11 +40,7 @@ std::optional<event_field> field_of(const json& from) {
     }
     const std::string flags = from[2].get<std::string>();
     const auto has = [&](char flag) { return flags.find(flag) != std::string::npos; };
-    return event_field{from[0].get<std::string>(),
-                       from[1].get<std::string>(),
-                       has('c'),
-                       has('s'),
-                       has('v'),
+    return event_field{from[0].get<std::string>(), from[1].get<std::string>(), has('c'), has('s'),
                        has('q')};
 }
 

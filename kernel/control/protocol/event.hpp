@@ -31,8 +31,7 @@ struct event_field {
     std::string value;
     bool changed = true; // against the event before of the same object
     bool statistic = false;
-    bool verbose = false; // a statistic that status shows with --verbose only
-    bool quiet = false;   // a statistic that is printed only when it changed
+    bool quiet = false; // a statistic that is printed only when it changed
 
     bool operator==(const event_field&) const = default;
 };
