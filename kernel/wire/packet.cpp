@@ -162,7 +162,7 @@ bool whole_payload_is_fixed(tail rest) {
 }
 
 std::string unknown(command code) {
-    return fmt::format("packet {:#06x}", static_cast<unsigned>(code));
+    return fmt::format("unknown packet {:#06x}", static_cast<unsigned>(code));
 }
 
 } // namespace
@@ -210,8 +210,7 @@ length_range lengths(command code, const protocol& rules) {
     return {r->fixed + rest.minimum, r->fixed + rest.maximum};
 }
 
-result<> check_packet(command code, std::uint32_t length, socket_kind socket,
-                      const protocol& rules) {
+result<> check_command(command code, socket_kind socket, const protocol& rules) {
     const auto* const r = find(code);
     if (r == nullptr) {
         return fail(fmt::format("{}: no such command in DRBD 8.4", unknown(code)));
@@ -226,6 +225,14 @@ result<> check_packet(command code, std::uint32_t length, socket_kind socket,
     if (rules.version < r->since || rules.version > r->until) {
         return fail(
             fmt::format("{}: command is not in protocol version {}", r->name, rules.version));
+    }
+    return {};
+}
+
+result<> check_packet(command code, std::uint32_t length, socket_kind socket,
+                      const protocol& rules) {
+    if (auto good = check_command(code, socket, rules); !good) {
+        return good;
     }
     return check_length(code, length, rules);
 }

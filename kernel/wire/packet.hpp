@@ -93,8 +93,11 @@ struct length_range {
 std::uint32_t fixed_bytes(command code, const protocol& rules);
 length_range lengths(command code, const protocol& rules);
 
-// Is this a packet that the agreed version knows, on a socket where it belongs, with a possible
-// length? The error names the packet and what is wrong with it.
+// Is this a command that the agreed version knows, on a socket where it belongs? The error names
+// the packet, "unknown packet 0x0025" if it has no name.
+result<> check_command(command code, socket_kind socket, const protocol& rules);
+
+// check_command() and check_length().
 result<> check_packet(command code, std::uint32_t length, socket_kind socket,
                       const protocol& rules);
 

@@ -21,6 +21,8 @@ void packet_stream::restart(socket_kind socket) {
     socket_ = socket;
     rules_ = {};
     state_ = state::header;
+    skipping_ = false;
+    refused_command_ = false;
     digest_bytes_ = 0;
     head_ = {};
     buffered_header_ = 0;
@@ -73,7 +75,11 @@ result<packet_stream::step> packet_stream::take_header(const_byte_span& bytes) {
 
 // Judges the header, and works out how much of the payload comes before the data.
 result<> packet_stream::begin_packet() {
-    if (auto good = check_packet(head_.code, head_.length, socket_, rules_); !good) {
+    if (auto good = check_command(head_.code, socket_, rules_); !good) {
+        refused_command_ = true;
+        return good;
+    }
+    if (auto good = check_length(head_.code, head_.length, rules_); !good) {
         return good;
     }
     buffered_ = 0;

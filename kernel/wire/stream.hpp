@@ -50,6 +50,9 @@ public:
     // Takes from the front of `bytes` up to the end of one step. Errors name packet and field, and
     // are final for this connection.
     result<step> take(const_byte_span& bytes);
+    // After an error: there is no such command on this connection (check_command()). On the meta
+    // connection DRBD answers that by StandAlone, everything else by connecting again.
+    bool refused_command() const { return refused_command_; }
 
     // The packet of the last step. head() stays until the next header is complete, payload() until
     // the next take() that starts one.
@@ -89,6 +92,7 @@ private:
     socket_kind socket_;
     state state_ = state::header;
     bool skipping_ = false;
+    bool refused_command_ = false;
     std::size_t digest_bytes_ = 0;
     header head_;
     std::size_t buffered_header_ = 0;

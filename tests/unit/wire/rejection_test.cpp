@@ -66,10 +66,11 @@ void unknown_and_unused_commands_are_refused(void**) {
         }
         const auto outcome = wire::check_packet(code, 0, socket_kind::data, newest);
         assert_false(outcome.has_value());
-        assert_error(outcome.error(),
-                     unused(code)
-                         ? fmt::format("{}: command is not in use", name(code))
-                         : fmt::format("packet {:#06x}: no such command in DRBD 8.4", value));
+        assert_error(
+            outcome.error(),
+            unused(code)
+                ? fmt::format("{}: command is not in use", name(code))
+                : fmt::format("unknown packet {:#06x}: no such command in DRBD 8.4", value));
     }
 }
 

@@ -254,6 +254,7 @@ void errors_are_final_and_the_same_again(void**) {
     const auto again = stream.take(left);
     assert_false(again.has_value());
     assert_string_equal(again.error().what.c_str(), first.error().what.c_str());
+    assert_true(stream.refused_command());
     stream.restart(socket_kind::meta);
     stream.set_rules(newest);
     left = sent;
@@ -272,6 +273,7 @@ void a_length_out_of_range_is_refused_before_the_payload(void**) {
     assert_false(outcome.has_value());
     assert_string_equal(outcome.error().what.c_str(),
                         "DATA: length 4294967295, expected 24 to 1048664");
+    assert_false(stream.refused_command());
 }
 
 void data_that_is_not_whole_sectors_is_refused(void**) {
