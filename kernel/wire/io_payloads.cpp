@@ -209,6 +209,9 @@ result<block_ack> decode(command code, const_byte_span payload, const protocol& 
     if (auto good = check_sector(code, out.sector); !good) {
         return tl::unexpected(std::move(good.error()));
     }
+    if (code == command::neg_ack && out.block_id != block_id_resync) {
+        return out;
+    }
     // The size of the request that is answered, and a flush without data has none.
     if (auto good = check_size(code, out.size_bytes, 0, trim_bytes_max); !good) {
         return tl::unexpected(std::move(good.error()));

@@ -77,6 +77,11 @@ struct digest_request {
 
 // RECV_ACK, WRITE_ACK, RS_WRITE_ACK, SUPERSEDED, RETRY_WRITE, NEG_ACK, NEG_DREPLY, NEG_RS_DREPLY,
 // OV_RESULT, RS_IS_IN_SYNC, RS_CANCEL.
+//
+// size_bytes is whole sectors, at most trim_bytes_max, except in a NEG_ACK for a write (its block
+// id is not block_id_resync), where it says nothing: a diskless 8.4 answers TRIM and ZEROES with
+// what was left of the payload, 0, and with a data-integrity-alg subtracts the length of the digest
+// from that (Linux 6.1 drbd_receiver.c, receive_Data()).
 struct block_ack {
     std::uint64_t sector = 0;
     std::uint64_t block_id = 0; // meaningless in RS_IS_IN_SYNC

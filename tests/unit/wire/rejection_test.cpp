@@ -171,6 +171,9 @@ X good_payload() {
     if constexpr (requires { out.size_bytes; }) {
         out.size_bytes = 4096;
     }
+    if constexpr (std::is_same_v<X, wire::block_ack>) {
+        out.block_id = wire::block_id_resync;
+    }
     if constexpr (std::is_same_v<X, wire::digest_request>) {
         out.block.size_bytes = 4096;
         out.of_block.size = 20;
@@ -305,6 +308,19 @@ void malformed_offers_and_device_sizes_are_refused(void**) {
                    {16, {0xff}, "sector 18374686479671623680 is past any device"}});
 }
 
+// A diskless 8.4 answers TRIM so, with and without a data-integrity-alg.
+void a_negative_ack_of_a_write_may_have_any_size(void**) {
+    for (const std::uint32_t size : {0U, 0U - 4U, 0U - 20U}) {
+        const wire::block_ack sent{8, 0x1234, size, 7};
+        std::array<std::byte, 24> raw{};
+        byte_writer to(raw);
+        wire::encode(to, sent, newest);
+        assert_true(wire::decode<wire::block_ack>(command::neg_ack, raw, newest) == sent);
+        const auto positive = wire::decode<wire::block_ack>(command::write_ack, raw, newest);
+        assert_int_equal(positive.has_value(), size == 0);
+    }
+}
+
 // The in-kernel sender leaves these words as they were in its memory.
 void words_that_senders_leave_uninitialised_are_kept_and_ignored(void**) {
     const std::size_t offsets[][2] = {
@@ -352,6 +368,7 @@ int main() {
         cmocka_unit_test(sizes_that_no_request_has_are_refused),
         cmocka_unit_test(malformed_settings_are_refused),
         cmocka_unit_test(malformed_offers_and_device_sizes_are_refused),
+        cmocka_unit_test(a_negative_ack_of_a_write_may_have_any_size),
         cmocka_unit_test(words_that_senders_leave_uninitialised_are_kept_and_ignored),
     };
     return cmocka_run_group_tests_name("rejections", tests, nullptr, nullptr);
