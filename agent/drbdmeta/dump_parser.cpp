@@ -28,9 +28,7 @@ public:
             hand_over(receiver_.head(head));
         }
         read_bitmap();
-        if (!failure_ && last_ != token::end) {
-            expect(token::end, "end of file");
-        }
+        check(token::end, "end of file");
         return failure_ ? result<>(tl::unexpected(*failure_)) : result<>();
     }
 

@@ -77,7 +77,7 @@ def compare_restores(tap, rng):
     for size, index, sectors in ((64 * MIB, "internal", 130992), (64 * MIB, "internal", 0),
                                  (64 * MIB, "internal", 1), (2 * GIB, "internal", 4100001),
                                  (5 * MIB, "flex-external", 80 * MIB // 512 * 8),
-                                 (272 * MIB, 1, 2 * TIB // 512), (64 * MIB, "internal", 1 << 40)):
+                                 (272 * MIB, 1, TIB // 512), (64 * MIB, "internal", 1 << 40)):
         with Pair(size, index) as pair:
             name = f"{sectors} sectors, {index} on {size} bytes"
             pair.both("create-md")
@@ -100,6 +100,24 @@ def compare_restores(tap, rng):
                 tap.check(f"the bitmap is the one in the dump, {name}",
                           pair.disks[0].read(at, len(data)) == data)
             round_trip(tap, pair, name)
+
+
+def restore_large(tap, rng):
+    """Bitmaps above 32 MiB: there verify-dump of 9.22 crashes and its restore-md writes wrong
+    words, so only what it reads can be compared."""
+    with Pair(272 * MIB, 1) as pair:
+        pair.both("create-md")
+        sectors = 3 * TIB // 512 - 7
+        text, data = random_words(rng, 3 * TIB // 4096 // 64)
+        path = dump_file(pair, "dump", sectors, text)
+        verified = pair.run(0, 0, "verify-dump", path)
+        restored = pair.run(0, 0, "restore-md", path, options=FORCE)
+        tap.check("a bitmap of 96 MiB is verified and restored",
+                  verified.code == restored.code == 0, f"{verified}{restored}")
+        tap.check("it is the one in the dump",
+                  pair.disks[0].read(128 * MIB + 36864, len(data)) == data)
+        looks = [pair.run(program, 0, "dump-md", options=FORCE) for program in (0, 1)]
+        tap.check("the original dumps it as we do", same(looks, err=True), "texts differ")
 
 
 def round_trip(tap, pair, name):
@@ -177,6 +195,7 @@ def main():
     tap = Tap()
     compare_edits(tap, rng)
     compare_restores(tap, rng)
+    restore_large(tap, rng)
     compare_striping_change(tap, rng)
     compare_broken_dumps(tap, rng)
     return tap.finish()
