@@ -269,12 +269,13 @@ void parser::parse_usage_count() {
     }
 }
 
-// Everything up to the matching brace is skipped, whatever it is made of.
+// Whatever stands before the brace, and everything up to the matching one, is skipped: `skip` can
+// be put in front of any section.
 void parser::parse_skip() {
-    next();
-    if (is_string()) {
+    do {
         next();
-    }
+    } while (token_.kind != token_kind::end && !token_.is('{') && !token_.is('}') &&
+             !token_.is(';'));
     if (!token_.is('{')) {
         return expected("[ some_text ] {");
     }
