@@ -41,7 +41,9 @@ outcome refused(int code, std::string text, std::string remedy) {
 
 } // namespace
 
-void attach_job::released::operator()(std::byte* memory) const noexcept { std::free(memory); }
+void attach_job::released::operator()(std::byte* memory) const noexcept {
+    std::free(memory);
+}
 
 attach_job::attach_job() {
     void* got = std::aligned_alloc(format::block_bytes, chunk_bytes);
@@ -63,8 +65,8 @@ void disk_management::attach(volume& target, const disk_properties& properties,
         return;
     }
     target.options = options;
-    const auto verdict = all_.states.change(
-        target, state::state_change{}.with(disk::attaching), state::change_kind::soft);
+    const auto verdict = all_.states.change(target, state::state_change{}.with(disk::attaching),
+                                            state::change_kind::soft);
     if (verdict < state::verdict::success) {
         outcome result;
         result.ok = false;
@@ -100,8 +102,8 @@ void disk_management::fail_attach(volume& target, const error& why) {
     all_.states.change(target, state::state_change{}.with(disk::diskless),
                        state::change_kind::hard);
     all_.bury(std::move(target.disk));
-    job->done(refused(why.code != 0 ? why.code : format::attach_error::md_io, why.what,
-                      why.remedy));
+    job->done(
+        refused(why.code != 0 ? why.code : format::attach_error::md_io, why.what, why.remedy));
 }
 
 void disk_management::superblock_read(volume& target, int error) {
@@ -147,7 +149,8 @@ bool disk_management::prepare(volume& target) {
     const auto flags = state::unpack_flags(own.super.flags);
     const auto size_error = state::check_attach_size(facts, target.size_sectors, flags.consistent);
     if (size_error != state::size_error::none) {
-        fail_attach(target, {std::string(state::text(size_error)), {},
+        fail_attach(target, {std::string(state::text(size_error)),
+                             {},
                              std::string(state::remedy(size_error)),
                              static_cast<int>(size_error)});
         return false;
@@ -158,11 +161,9 @@ bool disk_management::prepare(volume& target) {
         fail_attach(target, {"there is no memory for the bitmap", {}, "free some memory", 122});
         return false;
     }
-    const auto striping = own.super.striping();
+    const auto ring = own.super.striping();
     own.log = std::make_unique<activity_log>(
-        activity_log::slots_for(target.options.al_extents,
-                                static_cast<std::uint32_t>(striping.total_blocks())),
-        striping.count, striping.blocks);
+        activity_log::slots_for(target.options.al_extents, ring), ring);
     job.judged = state::state_on_attach(flags, target.state, target.options.fencing);
     return true;
 }
@@ -269,7 +270,8 @@ void disk_management::bitmap_loaded(volume& target) {
 
 void disk_management::metadata_stored(volume& target, bool stored) {
     if (!stored) {
-        fail_attach(target, {"IO error(s) occurred during initial access to meta-data", {},
+        fail_attach(target, {"IO error(s) occurred during initial access to meta-data",
+                             {},
                              "look at the kernel's log for the backing device",
                              format::attach_error::md_io});
         return;
@@ -298,14 +300,16 @@ void disk_management::finish_attach(volume& target) {
     } else {
         wanted = wanted.with(job->judged.disk);
         if (target.state.connection < state::connection::connected) {
-            wanted = wanted.with_peer_disk(job->judged.peer_disk);
+            wanted = wanted.with_peer(job->judged.peer_disk);
         }
     }
     const auto verdict = all_.states.change(target, wanted, state::change_kind::hard);
     if (verdict < state::verdict::success) {
         target.attaching = std::move(job);
-        fail_attach(target, {std::string(state::text(verdict)), {},
-                             std::string(state::remedy(verdict)), static_cast<int>(verdict)});
+        fail_attach(target, {std::string(state::text(verdict)),
+                             {},
+                             std::string(state::remedy(verdict)),
+                             static_cast<int>(verdict)});
         return;
     }
     all_.log(log_level::info, target,

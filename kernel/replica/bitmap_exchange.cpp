@@ -56,8 +56,9 @@ bool bitmap_exchange::send_one(volume& target) {
     const bitmap& bits = target.disk->bits;
     std::array<std::byte, wire::bitmap_packet_bytes_max> payload;
     if (all_.net.use_rle && all_.link.rules.has_compressed_bitmap() && !transfer.covered()) {
-        const auto part = wire::encode_runs(byte_span(payload).first(all_.link.rules.bitmap_bytes()),
-                                            transfer.next_bit(), bits.bits(), bits);
+        const auto part =
+            wire::encode_runs(byte_span(payload).first(all_.link.rules.bitmap_bytes()),
+                              transfer.next_bit(), bits.bits(), bits);
         if (part.payload_bytes > 0) {
             all_.link.send_bytes(channel::data, target.number, command::compressed_bitmap,
                                  const_byte_span(payload).first(part.payload_bytes));
@@ -94,8 +95,7 @@ void bitmap_exchange::packet_received(volume& target, command code, const_byte_s
             all_.receiver.malformed(channel::data, checked.error());
             return;
         }
-        if (!payload.empty() &&
-            !target.disk->bits.merge_words(transfer.next_word(), payload)) {
+        if (!payload.empty() && !target.disk->bits.merge_words(transfer.next_word(), payload)) {
             all_.receiver.malformed(channel::data, {"BITMAP: more than the device has", {}, {}, 0});
             return;
         }
@@ -111,8 +111,7 @@ void bitmap_exchange::packet_received(volume& target, command code, const_byte_s
 
 bool bitmap_exchange::take_runs(volume& target, const_byte_span payload) {
     wire::bitmap_transfer& transfer = *target.bitmap_in;
-    auto decoder =
-        wire::run_decoder::start(payload, transfer.next_bit(), target.disk->bits.bits());
+    auto decoder = wire::run_decoder::start(payload, transfer.next_bit(), target.disk->bits.bits());
     if (!decoder) {
         all_.receiver.malformed(channel::data, decoder.error());
         return false;

@@ -10,6 +10,15 @@ using state::connection;
 using state::verdict;
 using wire::command;
 
+namespace {
+
+bool names_connection(const state::state_change& wanted) {
+    const auto field = state::state_change{}.with(connection::standalone).mask;
+    return (wanted.mask & field) != 0;
+}
+
+} // namespace
+
 outcome outcome_of(verdict result) {
     outcome out;
     out.ok = result >= verdict::success;
@@ -54,15 +63,13 @@ bool command_queue::needs_peer(const job& current) const {
     }
     if (!current.whole_resource) {
         const volume* target = all_.find(current.number);
-        return target != nullptr &&
-               state::needs_cluster_wide(target->state,
-                                         state::apply(target->state, current.wanted));
+        return target != nullptr && state::needs_cluster_wide(
+                                        target->state, state::apply(target->state, current.wanted));
     }
     if (all_.volumes.empty()) {
-        return current.wanted.names_connection() &&
-               state::disconnect_needs_peer(
-                   connection::connected,
-                   state::apply(all_.common, current.wanted).connection);
+        return names_connection(current.wanted) &&
+               state::disconnect_needs_peer(connection::connected,
+                                            state::apply(all_.common, current.wanted).connection);
     }
     for (const auto& [number, each] : all_.volumes) {
         if (state::needs_cluster_wide(each->state, state::apply(each->state, current.wanted))) {
@@ -96,7 +103,7 @@ void command_queue::begin(job& current) {
         return;
     }
     // Roles are asked for with the first volume, as the in-kernel DRBD does.
-    const bool is_connection = current.wanted.names_connection();
+    const bool is_connection = names_connection(current.wanted);
     if (is_connection && all_.link.rules.has_ack_flags()) {
         all_.link.send(channel::data, 0, command::conn_st_chg_req, request);
     } else {
@@ -111,8 +118,9 @@ verdict command_queue::apply(const job& current) {
         return all_.states.change_all(current.wanted, state::change_kind::soft);
     }
     volume* target = all_.find(current.number);
-    return target == nullptr ? verdict::unknown_error
-                             : all_.states.change(*target, current.wanted, state::change_kind::soft);
+    return target == nullptr
+               ? verdict::unknown_error
+               : all_.states.change(*target, current.wanted, state::change_kind::soft);
 }
 
 void command_queue::finish(verdict result) {
@@ -137,8 +145,8 @@ void command_queue::reply_received(std::int32_t code) {
         return;
     }
     if (result < verdict::success) {
-        all_.log(log_level::notice, fmt::format("refused by the peer: {} ({})",
-                                                state::text(result), code));
+        all_.log(log_level::notice,
+                 fmt::format("refused by the peer: {} ({})", state::text(result), code));
         finish(verdict::refused_by_peer);
         return;
     }
@@ -169,8 +177,7 @@ void command_queue::answer(volume_number number, bool is_connection, verdict res
 }
 
 void command_queue::request_received(volume& target, const wire::state_request& request) {
-    const bool ours_goes_first =
-        active_ && jobs_.front().sent && all_.link.resolve_conflicts;
+    const bool ours_goes_first = active_ && jobs_.front().sent && all_.link.resolve_conflicts;
     if (ours_goes_first) {
         answer(target.number, false, verdict::concurrent_change);
         return;
@@ -182,7 +189,7 @@ void command_queue::request_received(volume& target, const wire::state_request& 
     }
     // Below 100 the connection is asked for this way too.
     const auto after = state::apply(target.state, *wanted);
-    const bool leaves = after.connection < connection::connected && wanted->names_connection();
+    const bool leaves = after.connection < connection::connected && names_connection(*wanted);
     const verdict result = leaves ? all_.states.change_all(*wanted, state::change_kind::soft)
                                   : all_.states.change(target, *wanted, state::change_kind::soft);
     answer(target.number, false, result);
@@ -192,8 +199,7 @@ void command_queue::request_received(volume& target, const wire::state_request& 
 }
 
 void command_queue::connection_request_received(const wire::state_request& request) {
-    const bool ours_goes_first =
-        active_ && jobs_.front().sent && all_.link.resolve_conflicts;
+    const bool ours_goes_first = active_ && jobs_.front().sent && all_.link.resolve_conflicts;
     if (ours_goes_first) {
         answer(0, true, verdict::concurrent_change);
         return;

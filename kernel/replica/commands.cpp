@@ -133,9 +133,8 @@ void resource::attach(volume_number number, const disk_properties& properties,
 }
 
 void resource::detach(volume_number number, bool force, on_outcome done) {
-    with_volume(*machinery_, number, done, [&](volume& target) {
-        machinery_->disks.detach(target, force, std::move(done));
-    });
+    with_volume(*machinery_, number, done,
+                [&](volume& target) { machinery_->disks.detach(target, force, std::move(done)); });
 }
 
 outcome resource::connect(const connect_arguments& arguments) {
@@ -154,8 +153,8 @@ outcome resource::connect(const connect_arguments& arguments) {
     all.has_net = true;
     all.handshake.set_discard_my_data(arguments.discard_my_data);
     all.handshake.set_tentative(arguments.tentative);
-    const auto verdict = all.states.change_all(
-        state::state_change{}.with(connection::unconnected), state::change_kind::soft);
+    const auto verdict = all.states.change_all(state::state_change{}.with(connection::unconnected),
+                                               state::change_kind::soft);
     if (verdict < verdict::success) {
         all.has_net = false;
         return outcome_of(verdict);
@@ -212,8 +211,8 @@ void resource::invalidate(volume_number number, on_outcome done) {
             done(outcome_of(result));
             return;
         }
-        all.commands.change_volume(
-            target, state::state_change{}.with(connection::starting_sync_t), std::move(done));
+        all.commands.change_volume(target, state::state_change{}.with(connection::starting_sync_t),
+                                   std::move(done));
     });
 }
 
@@ -227,8 +226,8 @@ void resource::invalidate_remote(volume_number number, on_outcome done) {
             done({});
             return;
         }
-        all.commands.change_volume(
-            target, state::state_change{}.with(connection::starting_sync_s), std::move(done));
+        all.commands.change_volume(target, state::state_change{}.with(connection::starting_sync_s),
+                                   std::move(done));
     });
 }
 
@@ -238,38 +237,35 @@ void resource::pause_sync(volume_number number, on_outcome done) {
             done(refuse(134, "Sync-pause flag is already set", "resume-sync clears it"));
             return;
         }
-        done(outcome_of(machinery_->states.change(target,
-                                                  state::state_change{}.with_user_pause(true),
-                                                  state::change_kind::soft)));
+        done(outcome_of(machinery_->states.change(
+            target, state::state_change{}.with_paused_user(true), state::change_kind::soft)));
     });
 }
 
 void resource::resume_sync(volume_number number, on_outcome done) {
     with_volume(*machinery_, number, done, [&](volume& target) {
         if (!target.state.sync_paused_user) {
-            const int code = target.state.sync_paused_peer ? 157
+            const int code = target.state.sync_paused_peer    ? 157
                              : target.state.sync_paused_after ? 156
                                                               : 135;
-            done(refuse(code, code == 157   ? "Sync-pause flag is set by the peer"
-                              : code == 156 ? "Sync-pause flag is set by resync-after"
-                                            : "Sync-pause flag is already cleared",
+            done(refuse(code,
+                        code == 157   ? "Sync-pause flag is set by the peer"
+                        : code == 156 ? "Sync-pause flag is set by resync-after"
+                                      : "Sync-pause flag is already cleared",
                         code == 157   ? "resume it on the peer"
                         : code == 156 ? "it goes on when the other resource is in sync"
                                       : "nothing is paused"));
             return;
         }
-        done(outcome_of(machinery_->states.change(target,
-                                                  state::state_change{}.with_user_pause(false),
-                                                  state::change_kind::soft)));
+        done(outcome_of(machinery_->states.change(
+            target, state::state_change{}.with_paused_user(false), state::change_kind::soft)));
     });
 }
 
 void resource::suspend_io(on_outcome done) {
     machinery& all = *machinery_;
-    done(outcome_of(all.states.change_all(
-        state::state_change{}.with_suspended(true, all.common.suspended_no_data,
-                                             all.common.suspended_fencing),
-        state::change_kind::soft)));
+    done(outcome_of(all.states.change_all(state::state_change{}.with_suspended_user(true),
+                                          state::change_kind::soft)));
     all.settle();
 }
 
@@ -284,9 +280,11 @@ void resource::resume_io(on_outcome done) {
         all.epochs.give_up_peer();
     }
     const bool without_data = all.common.suspended_no_data;
-    const auto result =
-        all.states.change_all(state::state_change{}.with_suspended(false, false, false),
-                              state::change_kind::hard);
+    const auto result = all.states.change_all(state::state_change{}
+                                                  .with_suspended_user(false)
+                                                  .with_suspended_no_data(false)
+                                                  .with_suspended_fencing(false),
+                                              state::change_kind::hard);
     if (without_data) {
         all.writes.give_up_waiting();
     }
@@ -310,8 +308,8 @@ void resource::new_current_uuid(volume_number number, bool clear_bitmap, on_outc
             done(refuse(151, "Need to be StandAlone", "disconnect first"));
             return;
         }
-        own.set_generation(state::new_current_by_admin(
-            own.generation(), all.world.random_number(), target.state.role, skip));
+        own.set_generation(state::new_current_by_admin(own.generation(), all.world.random_number(),
+                                                       target.state.role, skip));
         target.effective_generation = own.super.uuids.current;
         if (clear_bitmap) {
             own.bits.clear_all();
@@ -319,10 +317,9 @@ void resource::new_current_uuid(volume_number number, bool clear_bitmap, on_outc
         }
         if (skip) {
             all.states.send_uuids(target, wire::uuid_flag::skip_initial_sync);
-            all.states.change(target,
-                              state::state_change{}.with(disk::up_to_date).with_peer_disk(
-                                  disk::up_to_date),
-                              state::change_kind::hard);
+            all.states.change(
+                target, state::state_change{}.with(disk::up_to_date).with_peer(disk::up_to_date),
+                state::change_kind::hard);
         }
         own.store_superblock([done](bool stored) {
             done(stored ? outcome{} : refuse(118, "IO error on the meta data", "look at the log"));
@@ -330,8 +327,8 @@ void resource::new_current_uuid(volume_number number, bool clear_bitmap, on_outc
     });
 }
 
-void resource::verify(volume_number number, std::uint64_t start_sector,
-                      std::uint64_t stop_sector, on_outcome done) {
+void resource::verify(volume_number number, std::uint64_t start_sector, std::uint64_t stop_sector,
+                      on_outcome done) {
     with_volume(*machinery_, number, done, [&](volume& target) {
         machinery_->verify.start(target, start_sector, stop_sector, std::move(done));
     });
@@ -346,8 +343,7 @@ void resource::resize(volume_number number, const disk_properties& properties,
     });
 }
 
-outcome resource::change_disk_options(volume_number number,
-                                      const options::disk_options& options) {
+outcome resource::change_disk_options(volume_number number, const options::disk_options& options) {
     machinery& all = *machinery_;
     volume* target = all.find(number);
     if (target == nullptr) {

@@ -50,16 +50,15 @@ wire::digest digest_of(std::string_view algorithm, const_byte_span data) {
         return digest;
     }
     unsigned size = 0;
-    const int ok = EVP_Digest(data.data(), data.size(),
-                              reinterpret_cast<unsigned char*>(digest.bytes.data()), &size,
-                              algorithm_called(algorithm), nullptr);
+    const int ok =
+        EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.bytes.data()),
+                   &size, algorithm_called(algorithm), nullptr);
     LOCKSTEP_CHECK(ok == 1);
     digest.size = static_cast<std::uint8_t>(size);
     return digest;
 }
 
-wire::digest hmac_of(std::string_view algorithm, std::string_view secret,
-                     const_byte_span message) {
+wire::digest hmac_of(std::string_view algorithm, std::string_view secret, const_byte_span message) {
     wire::digest digest;
     unsigned size = 0;
     const unsigned char* made =

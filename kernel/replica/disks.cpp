@@ -28,8 +28,7 @@ void disk_management::io_error(volume& target, failed_operation what, std::uint6
         return;
     }
     target.io_error_seen = true;
-    all_.states.change(target, state::state_change{}.with(disk::failed),
-                       state::change_kind::hard);
+    all_.states.change(target, state::state_change{}.with(disk::failed), state::change_kind::hard);
 }
 
 void disk_management::metadata_error(volume& target, std::string_view what, int error) {
@@ -39,8 +38,7 @@ void disk_management::metadata_error(volume& target, std::string_view what, int 
     all_.log(log_level::error, target,
              fmt::format("meta data IO error, {}: {}. Detaching.", what, std::strerror(error)));
     target.io_error_seen = true;
-    all_.states.change(target, state::state_change{}.with(disk::failed),
-                       state::change_kind::hard);
+    all_.states.change(target, state::state_change{}.with(disk::failed), state::change_kind::hard);
 }
 
 void disk_management::detach(volume& target, bool force, on_outcome done) {
@@ -66,25 +64,23 @@ void disk_management::detach(volume& target, bool force, on_outcome done) {
         wait_released(target);
         return;
     }
-    all_.commands.change_volume(
-        target, state::state_change{}.with(disk::failed),
-        [this, number, done, wait_released](outcome result) {
-            volume* found = all_.find(number);
-            if (!result.ok || found == nullptr) {
-                done(result);
-                return;
-            }
-            wait_released(*found);
-        });
+    all_.commands.change_volume(target, state::state_change{}.with(disk::failed),
+                                [this, number, done, wait_released](outcome result) {
+                                    volume* found = all_.find(number);
+                                    if (!result.ok || found == nullptr) {
+                                        done(result);
+                                        return;
+                                    }
+                                    wait_released(*found);
+                                });
 }
 
 void disk_management::disk_failed(volume& target) {
     if (target.disk == nullptr) {
         return;
     }
-    const bool call_handler =
-        target.io_error_seen &&
-        target.options.on_io_error == options::on_io_error::call_local_io_error;
+    const bool call_handler = target.io_error_seen && target.options.on_io_error ==
+                                                          options::on_io_error::call_local_io_error;
     if (!call_handler) {
         store_before_detach(target);
         return;

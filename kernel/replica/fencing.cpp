@@ -44,9 +44,7 @@ void fencing::ask(std::function<void(bool)> done) {
     });
     if (!any_good) {
         all_.log(log_level::notice, "Not fencing peer, I'm not even Consistent myself.");
-        all_.states.change_all(state::state_change{}.with_suspended(
-                                   all_.common.suspended_user, all_.common.suspended_no_data,
-                                   false),
+        all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
                                state::change_kind::hard);
         if (done) {
             done(false);
@@ -84,11 +82,11 @@ void fencing::answered(int exit_code, std::uint64_t link_serial) {
     switch (exit_code) {
     case 3:
         meaning = "peer is inconsistent or worse";
-        wanted = wanted.with_peer_disk(disk::inconsistent);
+        wanted = wanted.with_peer(disk::inconsistent);
         break;
     case 4:
         meaning = "peer was fenced";
-        wanted = wanted.with_peer_disk(disk::outdated);
+        wanted = wanted.with_peer(disk::outdated);
         break;
     case 5: {
         meaning = "peer is unreachable, assumed to be dead";
@@ -96,7 +94,7 @@ void fencing::answered(int exit_code, std::uint64_t link_serial) {
             return entry.second->state.disk == disk::up_to_date;
         });
         if (up_to_date) {
-            wanted = wanted.with_peer_disk(disk::outdated);
+            wanted = wanted.with_peer(disk::outdated);
         }
         break;
     }
@@ -110,7 +108,7 @@ void fencing::answered(int exit_code, std::uint64_t link_serial) {
         if (policy() != options::fencing::resource_and_stonith) {
             all_.log(log_level::error, "fence-peer() = 7 && fencing != Stonith !!!");
         }
-        wanted = wanted.with_peer_disk(disk::outdated);
+        wanted = wanted.with_peer(disk::outdated);
         break;
     default:
         all_.log(log_level::error, fmt::format("fence-peer helper broken, returned {}: I/O that is "
@@ -121,7 +119,8 @@ void fencing::answered(int exit_code, std::uint64_t link_serial) {
     all_.log(log_level::info,
              fmt::format("fence-peer helper returned {} ({})", exit_code, meaning));
     if (all_.link.serial != link_serial || all_.is_connected() || all_.handshake.state_sent()) {
-        all_.log(log_level::info, "Ignoring fence-peer exit code: the peer has come back meanwhile");
+        all_.log(log_level::info,
+                 "Ignoring fence-peer exit code: the peer has come back meanwhile");
         return;
     }
     if (wanted.mask != 0) {

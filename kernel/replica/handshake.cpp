@@ -46,18 +46,17 @@ void handshake::link_established(bool resolve_conflicts) {
     // DRBD: four times ping-timeout for each packet of the handshake.
     deadline_.arm(all_.now() + 4 * deciseconds(all_.net.ping_timeout_ds));
     std::array<std::byte, wire::header_bytes_max + features_bytes> packet{};
-    const std::size_t size = wire::encode_packet(packet, all_.link.rules, 0,
-                                                 command::connection_features,
-                                                 wire::connection_features{});
+    const std::size_t size = wire::encode_packet(
+        packet, all_.link.rules, 0, command::connection_features, wire::connection_features{});
     store_big(packet.data() + size - features_bytes + mark_offset, lockstep_mark);
     all_.link.send_bytes(channel::data, 0, command::connection_features,
                          const_byte_span(packet).subspan(size - features_bytes, features_bytes));
 }
 
 void handshake::unexpected(command code) {
-    all_.states.drop_link(state::connection::protocol_error,
-                          fmt::format("{} was not expected during the handshake",
-                                      wire::name(code)));
+    all_.states.drop_link(
+        state::connection::protocol_error,
+        fmt::format("{} was not expected during the handshake", wire::name(code)));
 }
 
 void handshake::features_received(const wire::connection_features& features,
@@ -79,8 +78,8 @@ void handshake::features_received(const wire::connection_features& features,
     all_.log(log_level::info,
              fmt::format("Handshake successful: Agreed network protocol version {}{}",
                          agreed->version, peer_is_lockstep_ ? " (Lockstep)" : ""));
-    all_.log(log_level::info, fmt::format("Feature flags enabled on protocol level: {:#x}",
-                                          agreed->features));
+    all_.log(log_level::info,
+             fmt::format("Feature flags enabled on protocol level: {:#x}", agreed->features));
     if (all_.net.cram_hmac_alg.empty()) {
         enter_parameters();
         return;
@@ -120,8 +119,7 @@ void handshake::response_received(const wire::auth_response& response) {
                                        "cram-hmac-alg differ");
         return;
     }
-    all_.log(log_level::info,
-             fmt::format("Peer authenticated using {} bytes HMAC", right.size));
+    all_.log(log_level::info, fmt::format("Peer authenticated using {} bytes HMAC", right.size));
     enter_parameters();
 }
 
@@ -189,8 +187,7 @@ void handshake::send_sync_settings(volume& target) {
     out.delay_target_ds = target.options.c_delay_target_ds;
     out.fill_target_sectors = target.options.c_fill_target_sectors;
     out.max_rate_kib = target.options.c_max_rate_kib;
-    all_.link.send(channel::data, target.number, wire::sync_settings_command(all_.link.rules),
-                   out);
+    all_.link.send(channel::data, target.number, wire::sync_settings_command(all_.link.rules), out);
 }
 
 bool handshake::settings_fit(const wire::connection_settings& settings) {

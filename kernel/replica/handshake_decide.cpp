@@ -15,16 +15,15 @@ using state::role;
 void handshake::uuids_received(volume& target, const wire::uuids& uuids) {
     target.peer_uuids = uuids;
     if (!state::may_connect_generation(target.state, target.effective_generation, uuids.current)) {
-        all_.states.disconnect_at_once(
-            fmt::format("Can only connect to data with current UUID={:016X}",
-                        target.effective_generation));
+        all_.states.disconnect_at_once(fmt::format(
+            "Can only connect to data with current UUID={:016X}", target.effective_generation));
         return;
     }
     if (target.disk != nullptr && target.state.disk >= disk::negotiating) {
         skip_initial_sync(target, uuids);
     }
-    const std::uint64_t presented = state::presented_after_uuids(
-        target.state, target.effective_generation, uuids.current);
+    const std::uint64_t presented =
+        state::presented_after_uuids(target.state, target.effective_generation, uuids.current);
     if (presented != target.effective_generation) {
         target.effective_generation = presented;
         all_.world.changed();
@@ -44,9 +43,9 @@ void handshake::skip_initial_sync(volume& target, const wire::uuids& uuids) {
         state::accept_skipped_sync(own.generation(), uuids.current, target.state.role));
     own.store_bitmap([](bool) {});
     own.store_superblock([](bool) {});
-    all_.states.change(
-        target, state::state_change{}.with(disk::up_to_date).with_peer_disk(disk::up_to_date),
-        state::change_kind::hard);
+    all_.states.change(target,
+                       state::state_change{}.with(disk::up_to_date).with_peer(disk::up_to_date),
+                       state::change_kind::hard);
 }
 
 void handshake::state_received(volume& target, const wire::state_word& word) {
@@ -158,14 +157,13 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
                                state::change_kind::hard);
             return false;
         case state::refusal_consequence::peer_attach_aborted:
-            all_.states.change(target, state::state_change{}.with_peer_disk(disk::diskless),
+            all_.states.change(target, state::state_change{}.with_peer(disk::diskless),
                                state::change_kind::hard);
             return false;
         }
     }
     own.set_generation(state::corrected_self(own.generation(), decision.compared.correction));
-    const auto corrected =
-        state::corrected_peer(input.peer.uuids, decision.compared.correction);
+    const auto corrected = state::corrected_peer(input.peer.uuids, decision.compared.correction);
     target.peer_uuids->current = corrected.current;
     target.peer_uuids->bitmap = corrected.bitmap;
     target.peer_uuids->history1 = corrected.history[0];
@@ -234,7 +232,7 @@ void handshake::finish_state(volume& target, const state::peer_state_facts& fact
         all_.epochs.give_up_peer();
         all_.states.make_new_generation(target);
         all_.states.change_all(
-            state::state_change{}.with_suspended(all_.common.suspended_user, false, false),
+            state::state_change{}.with_suspended_no_data(false).with_suspended_fencing(false),
             state::change_kind::hard);
         all_.states.drop_link(connection::protocol_error, "the peer has been restarted");
         return;

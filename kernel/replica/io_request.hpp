@@ -21,7 +21,7 @@ struct io_request {
     volume_number volume = 0;
     std::uint64_t offset = 0; // bytes
     std::uint32_t size = 0;   // bytes
-    buffer_ref buffer;        // at least `size` bytes, aligned to 4096; empty where there is no data
+    buffer_ref buffer; // at least `size` bytes, aligned to 4096; empty where there is no data
 
     // The replica's: parts still under way, and the first error.
     std::uint32_t parts_pending = 0;

@@ -106,8 +106,7 @@ void keepalive::check_stalled() {
     if (blocked_for(channel::data) >= limit) {
         ++stalled_for_;
         if (all_.net.ko_count > 0 && stalled_for_ >= all_.net.ko_count) {
-            all_.states.drop_link(state::connection::timeout,
-                                  "the peer takes no data (ko-count)");
+            all_.states.drop_link(state::connection::timeout, "the peer takes no data (ko-count)");
             return;
         }
         send_ping();

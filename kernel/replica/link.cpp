@@ -86,16 +86,16 @@ void link::finish_data(outgoing_packet& packet, std::size_t head, const wire::di
 
 void link::send_empty(channel which, volume_number volume, wire::command code) {
     if (outgoing_packet* packet = begin(which)) {
-        packet->head_size =
-            static_cast<std::uint32_t>(wire::encode_empty_packet(packet->head, rules, volume, code));
+        packet->head_size = static_cast<std::uint32_t>(
+            wire::encode_empty_packet(packet->head, rules, volume, code));
         push(which, *packet);
     }
 }
 
 void link::send_bytes(channel which, volume_number volume, wire::command code,
                       const_byte_span payload) {
-    buffer_ref copy = all_.memory.peer.allocate(
-        static_cast<std::uint32_t>(payload.empty() ? 1 : payload.size()));
+    buffer_ref copy =
+        all_.memory.peer.allocate(static_cast<std::uint32_t>(payload.empty() ? 1 : payload.size()));
     if (!copy) {
         all_.states.drop_link(state::connection::network_failure, "no memory for a packet");
         return;

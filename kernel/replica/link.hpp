@@ -48,8 +48,8 @@ public:
         if (packet == nullptr) {
             return;
         }
-        const std::size_t head = wire::encode_packet(packet->head, rules, volume, code, value,
-                                                     size + digest.size);
+        const std::size_t head =
+            wire::encode_packet(packet->head, rules, volume, code, value, size + digest.size);
         finish_data(*packet, head, digest, data, size, hold, gone, who);
     }
     void send_empty(channel which, volume_number volume, wire::command code);

@@ -8,7 +8,9 @@
 
 namespace lockstep::replica {
 
-void local_disk::released::operator()(std::byte* memory) const noexcept { std::free(memory); }
+void local_disk::released::operator()(std::byte* memory) const noexcept {
+    std::free(memory);
+}
 
 local_disk::local_disk(machinery& all, volume& owner, const disk_properties& given)
     : properties(given), all_(all), owner_(owner) {
@@ -280,7 +282,7 @@ void local_disk::log_data_flushed(int error) {
 void local_disk::write_evicted_pages() {
     for (; evicted_at_ < transaction_.evicted.size(); ++evicted_at_) {
         const std::uint64_t sector =
-            std::uint64_t{transaction_.evicted[evicted_at_]} * activity_log::extent_sectors;
+            std::uint64_t{transaction_.evicted[evicted_at_]} * format::al_extent_sectors;
         const std::uint64_t page = bitmap::page_of_sector(sector);
         if (page >= bits.pages() || bits.page_stored(page)) {
             continue;
@@ -363,7 +365,7 @@ void local_disk::log_block_written(int error) {
 
 void local_disk::initialise_log(on_stored done) {
     LOCKSTEP_CHECK(log_phase_ == log_phase::idle);
-    empty_blocks_left_ = log->ring_blocks();
+    empty_blocks_left_ = static_cast<std::uint32_t>(log->ring().total_blocks());
     empty_done_ = std::move(done);
     write_next_empty_block();
 }

@@ -81,9 +81,7 @@ public:
 
     volume* find(volume_number number) const;
     instant now() const { return world.now(); }
-    bool is_connected() const {
-        return common.connection >= state::connection::wf_report_params;
-    }
+    bool is_connected() const { return common.connection >= state::connection::wf_report_params; }
 
     // Runs `action` at the end of the event.
     void defer(std::function<void()> action) { deferred_.push_back(std::move(action)); }

@@ -112,8 +112,7 @@ bool online_verify::ask_next(volume& target) {
 void online_verify::requested(volume& target, const wire::block_request& request) {
     if (request.size_bytes == 0 ||
         request.sector + request.size_bytes / 512 > target.size_sectors) {
-        all_.states.drop_link(connection::protocol_error,
-                              "OV_REQUEST: past the end of the device");
+        all_.states.drop_link(connection::protocol_error, "OV_REQUEST: past the end of the device");
         return;
     }
     if (target.run.start_sector == unknown) {
@@ -164,8 +163,8 @@ void online_verify::read_done(peer_request& request, int error) {
         all_.peers.current(request) && target.state.connection == connection::verify_s;
     const std::uint64_t sector = request.sector;
     const std::uint32_t size = request.size;
-    const bool same = error == 0 && digest_of(all_.net.verify_alg,
-                                              {request.buffer.data(), size}) == request.digest;
+    const bool same = error == 0 && digest_of(all_.net.verify_alg, {request.buffer.data(), size}) ==
+                                        request.digest;
     all_.peers.release(request);
     if (!current) {
         return;
@@ -212,8 +211,7 @@ void online_verify::refused(volume& target, const wire::block_ack& ack) {
     }
 }
 
-void online_verify::compared(volume& target, std::uint64_t sector, std::uint32_t size,
-                             bool same) {
+void online_verify::compared(volume& target, std::uint64_t sector, std::uint32_t size, bool same) {
     if (!same) {
         ++target.run.out_of_sync_bits;
         if (target.disk != nullptr) {
@@ -247,8 +245,7 @@ void online_verify::result_received(volume& target, const wire::block_ack& ack) 
 void online_verify::check_finished(volume& target) {
     const std::uint64_t sector = target.run.position * block_sectors;
     const bool asked_all = sector >= target.run.stop_sector || sector >= target.size_sectors;
-    if (target.state.connection == connection::verify_s && asked_all &&
-        target.run.in_flight == 0) {
+    if (target.state.connection == connection::verify_s && asked_all && target.run.in_flight == 0) {
         finish(target);
     }
 }

@@ -51,10 +51,11 @@ void peer_request::reset() {
     begun = 0;
 }
 
-peer_writes::peer_writes(machinery& all)
-    : all_(all), pool_(all.peer_pool.available() + 64) {}
+peer_writes::peer_writes(machinery& all) : all_(all), pool_(all.peer_pool.available() + 64) {}
 
-bool peer_writes::can_take() const { return all_.peer_pool.available() > reserved_requests; }
+bool peer_writes::can_take() const {
+    return all_.peer_pool.available() > reserved_requests;
+}
 
 peer_request* peer_writes::take(volume& target, peer_request::kind what) {
     peer_request* request = all_.peer_pool.take();
@@ -151,8 +152,8 @@ bool peer_writes::check_range(volume& target, command code, std::uint64_t sector
     return false;
 }
 
-void peer_writes::write_received(volume& target, const wire::data_header& head,
-                                 std::uint32_t size, buffer_ref data) {
+void peer_writes::write_received(volume& target, const wire::data_header& head, std::uint32_t size,
+                                 buffer_ref data) {
     if (!check_range(target, command::data, head.sector, size)) {
         return;
     }
@@ -250,8 +251,7 @@ bool peer_writes::conflicts(peer_request& write, bool& answered) {
             }
             const auto& mine = *static_cast<const app_request*>(node.owner);
             own = true;
-            inside |= node.sector() <= write.sector &&
-                      node.end() >= write.sector + write.sectors();
+            inside |= node.sector() <= write.sector && node.end() >= write.sector + write.sectors();
             wait |= mine.local == local_part::pending || !mine.started;
         });
     if (own && all_.link.resolve_conflicts && !wait && all_.net.allow_two_primaries) {
@@ -306,8 +306,8 @@ void peer_writes::retry_overlaps(volume& target) {
 
 void peer_writes::enter_log(peer_request& write) {
     volume& target = *write.target;
-    const bool for_diskless_primary = target.state.peer_role == role::primary &&
-                                      target.state.peer_disk < disk::inconsistent;
+    const bool for_diskless_primary =
+        target.state.peer_role == role::primary && target.state.peer_disk < disk::inconsistent;
     if (!for_diskless_primary) {
         submit(write);
         return;
@@ -566,8 +566,8 @@ void peer_writes::read_done(peer_request& read, int error) {
             head.sector = read.sector;
             head.block_id = read.block_id;
             target.counters.sent_sectors += read.sectors();
-            const auto digest = digest_of(all_.handshake.integrity_algorithm(),
-                                          {read.buffer.data(), read.size});
+            const auto digest =
+                digest_of(all_.handshake.integrity_algorithm(), {read.buffer.data(), read.size});
             all_.link.send_data(target.number, command::data_reply, head, digest,
                                 read.buffer.data(), read.size, read.buffer, nullptr, nullptr);
         }

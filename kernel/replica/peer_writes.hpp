@@ -96,8 +96,7 @@ private:
     void begin_waiting();
     peer_epoch* find(std::uint64_t serial) const;
     void read_done(peer_request& read, int error);
-    bool check_range(volume& target, wire::command code, std::uint64_t sector,
-                     std::uint32_t size);
+    bool check_range(volume& target, wire::command code, std::uint64_t sector, std::uint32_t size);
 
     machinery& all_;
     object_pool<peer_epoch> pool_;

@@ -37,8 +37,8 @@ struct disk_request {
     operation op = operation::read;
     backing device = backing::data;
     volume_number volume = 0;
-    bool fua = false;       // durable once done
-    bool may_unmap = false; // write_zeroes may deallocate
+    bool fua = false;         // durable once done
+    bool may_unmap = false;   // write_zeroes may deallocate
     std::uint64_t offset = 0; // bytes from the start of the device
     std::uint32_t size = 0;   // bytes
     std::byte* memory = nullptr;
@@ -60,10 +60,10 @@ struct io_request;
 // A call of a user's program by way of `drbdadm NAME TARGET`.
 struct helper_call {
     std::uint64_t id = 0;
-    std::string name;             // "fence-peer"
-    bool for_volume = false;      // target is minor-N, else the resource's name
-    volume_number volume = 0;     // if for_volume
-    std::string reason;           // ours: why fence-peer is called; DRBD_FENCE_REASON
+    std::string name;         // "fence-peer"
+    bool for_volume = false;  // target is minor-N, else the resource's name
+    volume_number volume = 0; // if for_volume
+    std::string reason;       // ours: why fence-peer is called; DRBD_FENCE_REASON
 };
 
 class ports {

@@ -125,7 +125,7 @@ private:
             }
             if (!peer_is_out) {
                 self->all_.log(log_level::warning, "Forced into split brain situation!");
-                self->wanted_ = self->wanted_.with_peer_disk(disk::outdated);
+                self->wanted_ = self->wanted_.with_peer(disk::outdated);
             }
             if (for_own_disk) {
                 // Nobody has newer data: what is Consistent is UpToDate.
@@ -252,9 +252,8 @@ void disconnect_politely(machinery& all, on_outcome done) {
         case verdict::primary_needs_peer:
             // A Primary with fencing leaves only a peer that knows that it is Outdated.
             all.commands.change_resource(
-                leave.with_peer_disk(disk::outdated), [&all, leave, close](outcome second) {
-                    if (static_cast<verdict>(second.code) ==
-                        verdict::outdate_without_connection) {
+                leave.with_peer(disk::outdated), [&all, leave, close](outcome second) {
+                    if (static_cast<verdict>(second.code) == verdict::outdate_without_connection) {
                         all.commands.change_resource(leave, close);
                     } else {
                         close(second);
@@ -263,15 +262,14 @@ void disconnect_politely(machinery& all, on_outcome done) {
             return;
         case verdict::refused_by_peer:
             // The peer is such a Primary: we are the ones to be Outdated.
-            all.commands.change_resource(
-                leave.with(disk::outdated), [&all, close](outcome second) {
-                    const auto code = static_cast<verdict>(second.code);
-                    if (code == verdict::is_diskless || code == verdict::lower_than_outdated) {
-                        close({});
-                    } else {
-                        close(second);
-                    }
-                });
+            all.commands.change_resource(leave.with(disk::outdated), [&all, close](outcome second) {
+                const auto code = static_cast<verdict>(second.code);
+                if (code == verdict::is_diskless || code == verdict::lower_than_outdated) {
+                    close({});
+                } else {
+                    close(second);
+                }
+            });
             return;
         default:
             close(result);

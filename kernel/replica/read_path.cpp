@@ -32,9 +32,7 @@ bool read_path::prefer_peer(volume& target, const app_request& read) {
         return false;
     }
     using options::read_balancing;
-    const auto striped = [&](unsigned shift) {
-        return ((read.sector * 512) >> shift & 1U) != 0;
-    };
+    const auto striped = [&](unsigned shift) { return ((read.sector * 512) >> shift & 1U) != 0; };
     switch (target.options.read_balancing) {
     case read_balancing::prefer_local:
         return false;

@@ -350,8 +350,7 @@ void receiver::meta_channel(const wire::header& head, const_byte_span payload) {
     acknowledgement(head, *target, payload);
 }
 
-void receiver::acknowledgement(const wire::header& head, volume& target,
-                               const_byte_span payload) {
+void receiver::acknowledgement(const wire::header& head, volume& target, const_byte_span payload) {
     wire::block_ack ack;
     if (!take(head, payload, ack)) {
         return;

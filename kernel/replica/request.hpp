@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "kernel/replica/buffer_pool.hpp"
-#include "kernel/replica/intrusive_list.hpp"
 #include "kernel/replica/interval_set.hpp"
+#include "kernel/replica/intrusive_list.hpp"
 #include "kernel/replica/io_request.hpp"
 #include "kernel/replica/ports.hpp"
 #include "kernel/wire/payload.hpp"
@@ -47,8 +47,8 @@ struct app_request : list_hook<in_waiting>, list_hook<in_epoch>, list_hook<in_vo
     local_part local = local_part::none;
     net_part net = net_part::none;
     wanted_ack ack = wanted_ack::none;
-    bool net_done = true;       // covered by a barrier ack, or the peer has no part in it
-    bool peer_lacks = false;    // its bits were set because the peer does not get it
+    bool net_done = true;    // covered by a barrier ack, or the peer has no part in it
+    bool peer_lacks = false; // its bits were set because the peer does not get it
     bool may_set_in_sync = false;
     bool started = false;       // past all waiting: on its way to disk and peer
     bool on_disk = false;       // our disk has it (and its memory)

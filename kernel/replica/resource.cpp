@@ -66,7 +66,9 @@ void resource::helper_done(std::uint64_t id, int exit_code) {
     machinery_->settle();
 }
 
-instant resource::next_deadline() const { return machinery_->clock.next(); }
+instant resource::next_deadline() const {
+    return machinery_->clock.next();
+}
 
 void resource::expire() {
     while (machinery_->clock.run_one(machinery_->now())) {
@@ -79,6 +81,8 @@ void resource::submit(io_request& request) {
     machinery_->settle();
 }
 
-resource_status resource::status() const { return view_status(*machinery_); }
+resource_status resource::status() const {
+    return view_status(*machinery_);
+}
 
 } // namespace lockstep::replica

@@ -117,9 +117,8 @@ public:
     void verify(volume_number volume, std::uint64_t start_sector, std::uint64_t stop_sector,
                 on_outcome done);
     // The disk may have grown: new sizes as the host sees them. size_sectors 0: unchanged option.
-    void resize(volume_number volume, const disk_properties& properties,
-                std::uint64_t size_sectors, bool assume_peer_has_space, bool assume_clean,
-                on_outcome done);
+    void resize(volume_number volume, const disk_properties& properties, std::uint64_t size_sectors,
+                bool assume_peer_has_space, bool assume_clean, on_outcome done);
     outcome change_disk_options(volume_number volume, const options::disk_options& options);
     outcome change_net_options(const options::net_options& options);
     outcome change_resource_options(const options::resource_options& options);

@@ -20,7 +20,9 @@ bool is_source(connection value) {
     return value == connection::sync_source || value == connection::paused_sync_s;
 }
 
-bool is_running(connection value) { return is_target(value) || is_source(value); }
+bool is_running(connection value) {
+    return is_target(value) || is_source(value);
+}
 
 } // namespace
 
@@ -80,12 +82,10 @@ void resync_runner::start_source(volume& target) {
                 fmt::format("before-resync-source handler returned {}", code));
             return;
         }
-        const auto verdict =
-            all_.states.change(*found,
-                               state::state_change{}
-                                   .with(connection::sync_source)
-                                   .with_peer_disk(disk::inconsistent),
-                               state::change_kind::soft);
+        const auto verdict = all_.states.change(
+            *found,
+            state::state_change{}.with(connection::sync_source).with_peer(disk::inconsistent),
+            state::change_kind::soft);
         if (verdict < state::verdict::success) {
             all_.states.drop_link(connection::protocol_error, state::text(verdict));
             return;
@@ -174,9 +174,9 @@ void resync_runner::start_target(volume& target, std::uint64_t sync_uuid) {
 void resync_runner::started(volume& target) {
     target.run = {};
     target.run.total_bits = target.disk->bits.weight();
-    target.run.use_checksums =
-        !all_.net.csums_alg.empty() && all_.link.rules.has_checksum_resync() &&
-        (!all_.net.csums_after_crash_only || target.crashed_primary);
+    target.run.use_checksums = !all_.net.csums_alg.empty() &&
+                               all_.link.rules.has_checksum_resync() &&
+                               (!all_.net.csums_after_crash_only || target.crashed_primary);
     target.marks.start(all_.now(), target.run.total_bits);
     options_changed(target);
     target.pace.start(all_.now());
@@ -435,7 +435,9 @@ void resync_runner::count_failed(volume& target, std::uint64_t sector, std::uint
     }
 }
 
-void resync_runner::bits_cleared(volume& target) { check_finished(target); }
+void resync_runner::bits_cleared(volume& target) {
+    check_finished(target);
+}
 
 // --- the end ---
 
@@ -484,15 +486,15 @@ void resync_runner::finished(volume& target) {
     if (target.run.failed_bits > 0) {
         all_.log(log_level::error, target,
                  fmt::format("            {} failed blocks", target.run.failed_bits));
-        wanted = was_target ? wanted.with(disk::inconsistent).with_peer_disk(disk::up_to_date)
-                            : wanted.with(disk::up_to_date).with_peer_disk(disk::inconsistent);
+        wanted = was_target ? wanted.with(disk::inconsistent).with_peer(disk::up_to_date)
+                            : wanted.with(disk::up_to_date).with_peer(disk::inconsistent);
     } else {
-        wanted = wanted.with(disk::up_to_date).with_peer_disk(disk::up_to_date);
+        wanted = wanted.with(disk::up_to_date).with_peer(disk::up_to_date);
         if (was_target && target.peer_uuids) {
             const wire::uuids& peer = *target.peer_uuids;
             own.set_generation(state::finish_sync_target(
-                own.generation(),
-                {peer.current, peer.bitmap, {peer.history1, peer.history2}}, target.state.role));
+                own.generation(), {peer.current, peer.bitmap, {peer.history1, peer.history2}},
+                target.state.role));
         } else if (!was_target) {
             own.set_generation(state::finish_sync_source(own.generation()));
         }
@@ -512,7 +514,8 @@ void resync_runner::finished(volume& target) {
     const std::uint64_t serial = all_.link.serial;
     const auto take = [this, number, serial, wanted, was_target, complete] {
         volume* found = all_.find(number);
-        if (found == nullptr || all_.link.serial != serial || !is_running(found->state.connection)) {
+        if (found == nullptr || all_.link.serial != serial ||
+            !is_running(found->state.connection)) {
             return;
         }
         all_.states.change(*found, wanted, state::change_kind::hard);

@@ -59,7 +59,7 @@ public:
     // --- shared with reads and verify ---
     // A request that waited for an overlap or a buffer may try again.
     void retry(peer_request& request);
-    void submit_read(peer_request& request, void (*finished)(disk_request&, int));
+    void submit_read(peer_request& request, void (*when_done)(disk_request&, int));
 
 private:
     void start_target(volume& target, std::uint64_t sync_uuid);

@@ -22,8 +22,7 @@ bool all_zero(const_byte_span bytes) {
 
 } // namespace
 
-void resync_runner::block_requested(volume& target, const wire::block_request& request,
-                                    bool thin) {
+void resync_runner::block_requested(volume& target, const wire::block_request& request, bool thin) {
     serve_request(target, wire::digest_request{request, {}}, thin);
 }
 
@@ -31,8 +30,7 @@ void resync_runner::checksum_received(volume& target, const wire::digest_request
     serve_request(target, request, false);
 }
 
-void resync_runner::serve_request(volume& target, const wire::digest_request& request,
-                                  bool thin) {
+void resync_runner::serve_request(volume& target, const wire::digest_request& request, bool thin) {
     const std::uint64_t end = request.block.sector + request.block.size_bytes / 512;
     if (request.block.size_bytes == 0 || end > target.size_sectors) {
         all_.states.drop_link(connection::protocol_error,
@@ -123,7 +121,7 @@ bool resync_runner::find_buffer(peer_request& request) {
     return static_cast<bool>(request.buffer);
 }
 
-void resync_runner::submit_read(peer_request& request, void (*finished)(disk_request&, int)) {
+void resync_runner::submit_read(peer_request& request, void (*when_done)(disk_request&, int)) {
     volume& target = *request.target;
     disk_request& out = request.disk;
     out = {};
@@ -133,7 +131,7 @@ void resync_runner::submit_read(peer_request& request, void (*finished)(disk_req
     out.size = request.size;
     out.memory = request.buffer.data();
     out.owner = &request;
-    out.finished = finished;
+    out.finished = when_done;
     target.counters.read_sectors += request.sectors();
     ++target.counters.local_pending;
     target.disk->submit(out);
@@ -143,8 +141,7 @@ void resync_runner::read_done(peer_request& request, int error) {
     volume& target = *request.target;
     const bool from_disk = request.disk.finished != nullptr;
     if (error != 0 && from_disk) {
-        all_.disks.io_error(target, disk_management::failed_operation::read, request.sector,
-                            error);
+        all_.disks.io_error(target, disk_management::failed_operation::read, request.sector, error);
     }
     switch (request.what) {
     case peer_request::kind::checksum_read:

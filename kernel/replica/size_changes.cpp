@@ -35,9 +35,8 @@ void size_changes::send(volume& target, std::uint64_t current_sectors, std::uint
     out.current = current_sectors;
     out.max_request_bytes = all_.link.rules.data_bytes();
     out.flags = flags;
-    const std::uint32_t block = target.disk != nullptr
-                                    ? target.disk->properties.logical_block_bytes
-                                    : target.logical_block_bytes;
+    const std::uint32_t block = target.disk != nullptr ? target.disk->properties.logical_block_bytes
+                                                       : target.logical_block_bytes;
     out.limits.logical_block = block;
     out.limits.physical_block = std::max<std::uint32_t>(block, 4096);
     out.limits.io_min = block;
@@ -64,8 +63,8 @@ void size_changes::received(volume& target, const wire::sizes& sizes) {
     target.peer_sizes = sizes;
     const auto decision = state::on_sizes(at, report);
     if (decision.refusal != state::sizes_refusal::none) {
-        all_.states.disconnect_at_once(fmt::format("{} {}", state::text(decision.refusal),
-                                                   state::remedy(decision.refusal)));
+        all_.states.disconnect_at_once(
+            fmt::format("{} {}", state::text(decision.refusal), state::remedy(decision.refusal)));
         return;
     }
     // A block size that the peer's disk can't do would fail there: the larger one holds for both.
@@ -131,8 +130,8 @@ void size_changes::resync_new_part(volume& target) {
 }
 
 void size_changes::resize(volume& target, const disk_properties& properties,
-                          std::uint64_t size_sectors, bool assume_peer_has_space,
-                          bool assume_clean, on_outcome done) {
+                          std::uint64_t size_sectors, bool assume_peer_has_space, bool assume_clean,
+                          on_outcome done) {
     outcome result;
     if (target.disk == nullptr || target.state.disk < disk::inconsistent) {
         result.ok = false;
@@ -144,8 +143,8 @@ void size_changes::resize(volume& target, const disk_properties& properties,
     }
     local_disk& own = *target.disk;
     const std::uint64_t metadata_before = own.properties.metadata_sectors;
-    const bool moves = own.properties.internal_metadata &&
-                       properties.metadata_sectors != metadata_before;
+    const bool moves =
+        own.properties.internal_metadata && properties.metadata_sectors != metadata_before;
     if (moves) {
         result.ok = false;
         result.code = 169;
@@ -160,8 +159,7 @@ void size_changes::resize(volume& target, const disk_properties& properties,
     facts.assume_peer_has_space = assume_peer_has_space;
     state::resize_request request;
     request.assume_clean = assume_clean;
-    const auto refused =
-        state::check_resize(target.state, facts, request, all_.link.rules.version);
+    const auto refused = state::check_resize(target.state, facts, request, all_.link.rules.version);
     if (refused != state::size_error::none) {
         result.ok = false;
         result.code = static_cast<int>(refused);

@@ -48,11 +48,10 @@ state::transition_context state_changes::context(const volume* about) const {
     facts.net_configured = all_.has_net;
     facts.allow_two_primaries = all_.net.allow_two_primaries;
     facts.verify_algorithm_set = !all_.net.verify_alg.empty();
-    facts.protocol_version = all_.link.rules.version >= wire::version_min
-                                 ? all_.link.rules.version
-                                 : wire::version_max;
-    facts.suspend_without_data = all_.resource_options.on_no_data_accessible ==
-                                 options::on_no_data::suspend_io;
+    facts.protocol_version =
+        all_.link.rules.version >= wire::version_min ? all_.link.rules.version : wire::version_max;
+    facts.suspend_without_data =
+        all_.resource_options.on_no_data_accessible == options::on_no_data::suspend_io;
     facts.handshake_state_sent = all_.handshake.state_sent();
     if (about != nullptr) {
         facts.fencing = about->disk != nullptr && about->state.disk > disk::diskless
@@ -144,9 +143,8 @@ void state_changes::share(const state::volume_state& from) {
         to.suspended_fencing = from.suspended_fencing;
     };
     copy(all_.common);
-    all_.common.connection = from.connection < connection::connected
-                                 ? from.connection
-                                 : connection::wf_report_params;
+    all_.common.connection =
+        from.connection < connection::connected ? from.connection : connection::wf_report_params;
     if (role_before != from.role) {
         all_.world.role_changed(from.role);
     }
@@ -307,9 +305,8 @@ void state_changes::send_uuids(volume& target, std::uint64_t extra_flags) {
     if (target.crashed_primary) {
         out.flags |= wire::uuid_flag::crashed_primary;
     }
-    if (target.state.disk == disk::negotiating
-            ? target.negotiated_disk == disk::inconsistent
-            : target.state.disk == disk::inconsistent) {
+    if (target.state.disk == disk::negotiating ? target.negotiated_disk == disk::inconsistent
+                                               : target.state.disk == disk::inconsistent) {
         out.flags |= wire::uuid_flag::inconsistent;
     }
     all_.link.send(channel::data, target.number, wire::command::uuids, out);

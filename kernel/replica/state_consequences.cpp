@@ -50,8 +50,7 @@ void state_changes::after_thaw(volume& target, const state::volume_state& before
             (before.disk == disk::attaching || before.disk == disk::negotiating) &&
             after.disk == disk::up_to_date;
         if (established || own_back) {
-            change_all(state::state_change{}.with_suspended(after.suspended_user, false,
-                                                            after.suspended_fencing),
+            change_all(state::state_change{}.with_suspended_no_data(false),
                        state::change_kind::hard);
             if (established) {
                 all_.epochs.send_again();
@@ -70,15 +69,13 @@ void state_changes::after_thaw(volume& target, const state::volume_state& before
                 }
             }
             all_.epochs.give_up_peer();
-            change_all(state::state_change{}.with_suspended(after.suspended_user,
-                                                            after.suspended_no_data, false),
+            change_all(state::state_change{}.with_suspended_fencing(false),
                        state::change_kind::hard);
             all_.writes.thawed();
         } else if (established) {
             target.new_generation_due = false;
             all_.epochs.send_again();
-            change_all(state::state_change{}.with_suspended(after.suspended_user,
-                                                            after.suspended_no_data, false),
+            change_all(state::state_change{}.with_suspended_fencing(false),
                        state::change_kind::hard);
             all_.writes.thawed();
         }
@@ -105,10 +102,9 @@ void state_changes::after_connection(volume& target, const state::volume_state& 
         after.connection == connection::wf_bitmap_s) {
         all_.exchange.start_sending(target);
     }
-    const bool peer_is_primary_without_disk = after.peer_disk < disk::inconsistent &&
-                                              target.disk != nullptr &&
-                                              before.peer_role != role::primary &&
-                                              after.peer_role == role::primary;
+    const bool peer_is_primary_without_disk =
+        after.peer_disk < disk::inconsistent && target.disk != nullptr &&
+        before.peer_role != role::primary && after.peer_role == role::primary;
     if (peer_is_primary_without_disk && target.disk->super.uuids.bitmap == 0 &&
         after.disk >= disk::up_to_date) {
         make_new_generation(target);
@@ -252,7 +248,9 @@ void state_changes::drop_link(connection why, std::string_view reason) {
     start_connecting();
 }
 
-void state_changes::peer_left() { drop_link(connection::tear_down, {}); }
+void state_changes::peer_left() {
+    drop_link(connection::tear_down, {});
+}
 
 void state_changes::disconnect_at_once(std::string_view reason) {
     if (cleaning_up_ || all_.common.connection == connection::standalone) {

@@ -18,10 +18,10 @@ struct progress_status {
     std::uint64_t left_bits = 0;
     std::uint64_t failed_bits = 0;
     std::uint32_t done_permille = 0;
-    std::uint64_t seconds_left = 0;      // ~0: unknown
-    std::uint64_t speed_kib = 0;         // KiB/s over the last marks
-    std::uint64_t average_kib = 0;       // KiB/s since the start
-    std::uint64_t want_kib = 0;          // KiB/s asked of the source; 0 unless target
+    std::uint64_t seconds_left = 0; // ~0: unknown
+    std::uint64_t speed_kib = 0;    // KiB/s over the last marks
+    std::uint64_t average_kib = 0;  // KiB/s since the start
+    std::uint64_t want_kib = 0;     // KiB/s asked of the source; 0 unless target
     bool stalled = false;
     std::uint64_t seconds_running = 0;
     std::uint64_t seconds_paused = 0;

@@ -40,9 +40,8 @@ progress_status progress_of(const machinery& all, const volume& target) {
     out.seconds_left = progress.seconds_left;
     out.speed_kib = progress.speed_kib;
     out.average_kib = progress.average_kib;
-    out.want_kib = now == connection::sync_target || now == connection::verify_s
-                       ? target.pace.want_kib()
-                       : 0;
+    out.want_kib =
+        now == connection::sync_target || now == connection::verify_s ? target.pace.want_kib() : 0;
     out.stalled = progress.stalled;
     out.seconds_running = progress.seconds_running;
     out.seconds_paused = progress.seconds_paused;

@@ -70,10 +70,18 @@ inline timer::timer(timers& owner, std::function<void()> action)
     owner_.all_.push_back(this);
 }
 
-inline timer::~timer() { std::erase(owner_.all_, this); }
+inline timer::~timer() {
+    std::erase(owner_.all_, this);
+}
 
-constexpr instant deciseconds(std::uint64_t count) { return count * (nanoseconds_per_second / 10); }
-constexpr instant seconds(std::uint64_t count) { return count * nanoseconds_per_second; }
-constexpr instant milliseconds(std::uint64_t count) { return count * 1'000'000; }
+constexpr instant deciseconds(std::uint64_t count) {
+    return count * (nanoseconds_per_second / 10);
+}
+constexpr instant seconds(std::uint64_t count) {
+    return count * nanoseconds_per_second;
+}
+constexpr instant milliseconds(std::uint64_t count) {
+    return count * 1'000'000;
+}
 
 } // namespace lockstep::replica

@@ -17,8 +17,7 @@ void epoch::reset() {
 }
 
 // Every request can be in an epoch of its own, and one more is open.
-transfer_log::transfer_log(machinery& all, std::size_t requests)
-    : all_(all), pool_(requests + 2) {}
+transfer_log::transfer_log(machinery& all, std::size_t requests) : all_(all), pool_(requests + 2) {}
 
 epoch& transfer_log::current() {
     epoch* last = epochs_.back();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernel/options/options.hpp"
+#include "kernel/replica/attach_job.hpp"
 #include "kernel/replica/interval_set.hpp"
 #include "kernel/replica/local_disk.hpp"
 #include "kernel/replica/rate_marks.hpp"
@@ -22,16 +23,13 @@
 
 namespace lockstep::replica {
 
-// What an attach in progress needs until it is done.
-struct attach_job;
-
 // A resync or an online verify.
 struct sync_run {
     std::uint64_t total_bits = 0;
     std::uint64_t failed_bits = 0;
     std::uint64_t same_checksum_bits = 0;
-    std::uint64_t position = 0; // next bit to look at (target), next to verify (VerifyS)
-    std::uint64_t left_bits = 0;     // verify only; a resync counts its bitmap
+    std::uint64_t position = 0;  // next bit to look at (target), next to verify (VerifyS)
+    std::uint64_t left_bits = 0; // verify only; a resync counts its bitmap
     std::uint64_t stop_sector = ~std::uint64_t{0}; // verify
     std::uint64_t start_sector = 0;                // verify
     std::uint64_t out_of_sync_bits = 0;            // verify: found
@@ -75,8 +73,8 @@ struct volume {
     state::disk negotiated_disk = state::disk::inconsistent;
     state::disk negotiated_peer_disk = state::disk::unknown;
     bool crashed_primary = false;
-    bool log_suspended = false;     // every bit is set: nothing to protect
-    bool io_error_seen = false;     // Failed because of an I/O error, not by command
+    bool log_suspended = false; // every bit is set: nothing to protect
+    bool io_error_seen = false; // Failed because of an I/O error, not by command
     bool detach_forced = false;
     bool failing_handler = false; // local-io-error runs
     bool storing_last = false;    // metadata is stored once more before the disk goes
@@ -91,9 +89,9 @@ struct volume {
     // --- what the peer said ---
     std::optional<wire::uuids> peer_uuids;
     std::optional<wire::sizes> peer_sizes;
-    bool handshake_sent = false; // our STATE of the handshake is out
+    bool handshake_sent = false;      // our STATE of the handshake is out
     std::uint64_t last_sent_bits = 0; // in our last UUIDS
-    bool consider_resync = false; // the peer was forced to UpToDate
+    bool consider_resync = false;     // the peer was forced to UpToDate
     std::uint64_t last_size_sent = 0;
     bool resize_pending = false;
     bool grow_after_negotiation = false;
@@ -108,12 +106,12 @@ struct volume {
     // Everything that reads or writes for others than the application's reads.
     interval_set in_flight;
     intrusive_list<app_request, in_waiting> waiting_overlap;
-    intrusive_list<app_request, in_waiting> waiting_log;   // for a transaction
-    intrusive_list<app_request, in_waiting> waiting_slot;  // for room in the activity log
-    intrusive_list<app_request, in_waiting> waiting_data;  // for any good copy (suspended)
+    intrusive_list<app_request, in_waiting> waiting_log;  // for a transaction
+    intrusive_list<app_request, in_waiting> waiting_slot; // for room in the activity log
+    intrusive_list<app_request, in_waiting> waiting_data; // for any good copy (suspended)
     intrusive_list<peer_request, in_waiting> peer_waiting_overlap;
     intrusive_list<peer_request, in_waiting> peer_waiting_log;
-    intrusive_list<peer_request, in_waiting> reads_waiting; // the peer's, without a buffer
+    intrusive_list<peer_request, in_waiting> reads_waiting;   // the peer's, without a buffer
     intrusive_list<peer_request, in_waiting> reads_throttled; // of a resync: c-min-rate
     volume_counters counters;
     std::uint32_t sequence = 0;      // of our DATA and acks

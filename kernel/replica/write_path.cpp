@@ -46,7 +46,9 @@ void app_request::reset() {
 
 // --- entry ---
 
-void write_path::reject(io_request& request, int error) { all_.world.io_done(request, error); }
+void write_path::reject(io_request& request, int error) {
+    all_.world.io_done(request, error);
+}
 
 void write_path::submit(io_request& request) {
     volume* target = all_.find(request.volume);
@@ -114,7 +116,7 @@ bool write_path::cut_part(volume& target, io_request& from) {
     const std::uint64_t offset = from.offset + target.io_cut_bytes;
     std::uint32_t size = from.size - target.io_cut_bytes;
     if (from.op != io_request::operation::flush) {
-        constexpr std::uint64_t extent_bytes = std::uint64_t{activity_log::extent_sectors} * 512;
+        constexpr std::uint64_t extent_bytes = std::uint64_t{format::al_extent_sectors} * 512;
         const std::uint64_t left_in_extent = extent_bytes - offset % extent_bytes;
         size = static_cast<std::uint32_t>(std::min<std::uint64_t>(size, left_in_extent));
         const bool has_data =
@@ -167,7 +169,8 @@ void write_path::start_flush(app_request& flush) {
     volume& target = *flush.target;
     flush.started = true;
     // With protocol C a flush covers the peer too: it waits until the peer has acknowledged (and
-    // so, if it is one of ours, flushed) all epochs. Without a disk of our own that is all there is.
+    // so, if it is one of ours, flushed) all epochs. Without a disk of our own that is all there
+    // is.
     const bool has_disk = target.has_disk();
     const bool ask_peer = sends_data(target.state) && all_.link.up &&
                           (all_.net.protocol == options::protocol::c || !has_disk);
@@ -411,8 +414,8 @@ void write_path::send(app_request& write) {
         head.block_id = write.block_id;
         head.sequence = ++target.sequence;
         head.flags = all_.peers.data_flags(write);
-        const auto digest = digest_of(all_.handshake.integrity_algorithm(),
-                                      {write.memory, write.size});
+        const auto digest =
+            digest_of(all_.handshake.integrity_algorithm(), {write.memory, write.size});
         all_.link.send_data(
             target.number, command::data, head, digest, write.memory, write.size, write.buffer,
             [](void* who, bool sent) {
@@ -450,8 +453,8 @@ void write_path::send_zeroes_as_data(app_request& write) {
     head.sector = write.sector;
     head.block_id = write.block_id;
     head.sequence = ++write.target->sequence;
-    head.flags = all_.peers.data_flags(write) &
-                 ~(wire::data_flag::zeroes | wire::data_flag::discard);
+    head.flags =
+        all_.peers.data_flags(write) & ~(wire::data_flag::zeroes | wire::data_flag::discard);
     const auto digest =
         digest_of(all_.handshake.integrity_algorithm(), {zeroes.data(), write.size});
     all_.link.send_data(write.target->number, command::data, head, digest, zeroes.data(),
@@ -524,9 +527,10 @@ void write_path::finish_local(app_request& request, int error) {
         if (request.is_write() && target.disk != nullptr) {
             target.disk->bits.set(request.sector, request.sectors());
         }
-        all_.disks.io_error(target, request.op == io_request::operation::read
-                                        ? disk_management::failed_operation::read
-                                        : disk_management::failed_operation::write,
+        all_.disks.io_error(target,
+                            request.op == io_request::operation::read
+                                ? disk_management::failed_operation::read
+                                : disk_management::failed_operation::write,
                             request.sector, error);
     }
     if (request.op == io_request::operation::read) {
@@ -661,10 +665,9 @@ void write_path::check_complete(app_request& request) {
     if (gate_closed(request)) {
         return; // gate_moved() looks again
     }
-    const bool good =
-        request.local == local_part::done || request.net == net_part::acknowledged ||
-        (request.op == io_request::operation::flush && request.local == local_part::none &&
-         request.net != net_part::failed);
+    const bool good = request.local == local_part::done || request.net == net_part::acknowledged ||
+                      (request.op == io_request::operation::flush &&
+                       request.local == local_part::none && request.net != net_part::failed);
     complete(request, good ? 0 : EIO);
     if (request.net_done) {
         retire(request);
@@ -719,7 +722,6 @@ void write_path::io_part_done(io_request& request, int error) {
     }
 }
 
-
 // --- what may let something go on ---
 
 void write_path::state_moved(volume& target) {
@@ -760,10 +762,8 @@ void write_path::retry_waiting_data(volume& target) {
 void write_path::fail_waiting(volume& target, int error) {
     if (all_.resource_options.on_no_data_accessible == options::on_no_data::suspend_io) {
         // Frozen until a disk or a peer with the data is back (or resume-io by hand).
-        all_.states.change_all(
-            state::state_change{}.with_suspended(all_.common.suspended_user, true,
-                                                 all_.common.suspended_fencing),
-            state::change_kind::hard);
+        all_.states.change_all(state::state_change{}.with_suspended_no_data(true),
+                               state::change_kind::hard);
         return;
     }
     end_waiting(target, error);
