@@ -95,7 +95,28 @@ constexpr std::array rows{
     row{c::connection_features, "CONNECTION_FEATURES", place::data, 72},
 };
 
+constexpr std::uint8_t no_row = 255;
+
+// Row of each small code: the check of every packet that arrives starts here.
+constexpr std::array<std::uint8_t, 64> index_of_rows() {
+    std::array<std::uint8_t, 64> out{};
+    out.fill(no_row);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        const auto value = static_cast<std::size_t>(rows[i].code);
+        if (value < out.size()) {
+            out[value] = static_cast<std::uint8_t>(i);
+        }
+    }
+    return out;
+}
+
+constexpr auto row_index = index_of_rows();
+
 const row* find(command code) {
+    const auto value = static_cast<std::size_t>(code);
+    if (value < row_index.size()) {
+        return row_index[value] == no_row ? nullptr : &rows[row_index[value]];
+    }
     const auto* const found =
         std::find_if(rows.begin(), rows.end(), [code](const row& r) { return r.code == code; });
     return found == rows.end() ? nullptr : found;
