@@ -105,21 +105,36 @@ bool lost_peer_data(disk before, disk after) {
            (after == disk::diskless || after == disk::failed || after == disk::outdated);
 }
 
+namespace {
+
+bool peer_has_data(const volume_state& at) {
+    return at.peer_disk >= disk::inconsistent && at.peer_disk != disk::unknown;
+}
+
+// A node begins to write to our disk, and to no other: a diskless peer that is promoted or comes as
+// Primary, or a disk that is attached under a Primary while the peer's is not there.
+bool begins_to_write_here_only(const volume_state& before, const volume_state& after) {
+    if (after.peer_role == role::primary && after.peer_disk < disk::inconsistent &&
+        before.peer_role != role::primary) {
+        return true;
+    }
+    const bool attached = before.disk < disk::inconsistent && !peer_has_data(after);
+    return attached && (after.role == role::primary || after.peer_role == role::primary);
+}
+
+} // namespace
+
 new_generation generation_after(const volume_state& before, const volume_state& after,
                                 const generation& own) {
-    const bool may = own.bitmap == 0 && after.disk == disk::up_to_date;
-    if (!may) {
+    if (own.bitmap != 0 || after.disk != disk::up_to_date) {
         return new_generation::no;
     }
     const bool somebody_writes = after.role == role::primary || after.peer_role == role::primary;
-    if (somebody_writes && lost_peer_data(before.peer_disk, after.peer_disk)) {
-        return after.suspended() ? new_generation::when_resumed : new_generation::now;
+    const bool loses = somebody_writes && lost_peer_data(before.peer_disk, after.peer_disk);
+    if (!loses && !begins_to_write_here_only(before, after)) {
+        return new_generation::no;
     }
-    // A diskless peer that becomes Primary writes to our disk only.
-    const bool promoted_without_disk = before.peer_role != role::primary &&
-                                       after.peer_role == role::primary &&
-                                       after.peer_disk < disk::inconsistent;
-    return promoted_without_disk ? new_generation::now : new_generation::no;
+    return after.suspended() ? new_generation::when_resumed : new_generation::now;
 }
 
 bool promotion_makes_generation(const volume_state& after, const generation& own, bool forced) {

@@ -78,8 +78,10 @@ generation with_role(const generation& own, role own_role);
 // The peer's data were there, and are not any more (DUnknown, Diskless, Failed or Outdated now).
 bool lost_peer_data(disk before, disk after);
 
-// Whether a state change makes a new current generation at once, or when I/O is resumed (the loss
-// of the peer's data while I/O is suspended), or not.
+// Whether a state change makes a new current generation at once, or when I/O is resumed (if it is
+// suspended), or not. Besides the loss of the peer's data: a diskless peer becomes Primary; or a
+// disk is attached under a Primary while the other has none (the in-kernel DRBD lets that pass, and
+// may later take two different copies for the same).
 enum class new_generation : std::uint8_t { no, now, when_resumed };
 new_generation generation_after(const volume_state& before, const volume_state& after,
                                 const generation& own);

@@ -151,6 +151,28 @@ comparison compare_both_ways(const handshake_input& input) {
     return found;
 }
 
+// A source that missed the end of a resync keeps its base, and makes no new generation when it goes
+// on alone. If the peer, which had finished, went on too, the identifiers call the first one merely
+// older. Its set bits betray it: a node in sync with the generation that the other went on from
+// has no base and nothing marked. Bits that are only left over from the resync (it crashed before
+// they were stored as cleared) look the same; between a rare false alarm and silently discarded
+// writes we choose the alarm. The in-kernel DRBD does not look.
+bool hides_changes(const replica_record& older) {
+    return older.uuids.bitmap != 0 && older.bits != 0;
+}
+
+// Zero, or the split brain that the identifiers alone do not show. Without a common base of both
+// bitmaps (the full results) it is an ambiguous one.
+int hidden_split_brain(const handshake_input& input, const comparison& found) {
+    const bool directed = std::abs(found.result) <= compare_full;
+    const bool went_on = directed && found.rule >= 50 && found.rule <= 80;
+    const replica_record& older = found.result < 0 ? input.self : input.peer;
+    if (!went_on || !hides_changes(older)) {
+        return 0;
+    }
+    return std::abs(found.result) == compare_full ? compare_split_brain_full : compare_split_brain;
+}
+
 bool disks_decide(const handshake_input& input) {
     const bool own_bad = input.self.disk == disk::inconsistent;
     const bool peer_bad = input.peer.disk == disk::inconsistent;
@@ -164,11 +186,15 @@ bool disks_decide(const handshake_input& input) {
 survivor source_of_kept_bits(const handshake_input& input) {
     const replica_record& self = input.self;
     const replica_record& peer = input.peer;
+    // Of a Negotiating disk the peer sees only whether it is usable, so no more may count here.
+    const disk own_disk = input.disk_in_state == disk::negotiating
+                              ? real_peer_disk(disk::negotiating, false)
+                              : self.disk;
     if (self.role != peer.role && (self.role == role::primary || peer.role == role::primary)) {
         return self.role == role::primary ? survivor::self : survivor::peer;
     }
-    if (self.disk != peer.disk) {
-        return self.disk > peer.disk ? survivor::self : survivor::peer;
+    if (own_disk != peer.disk) {
+        return own_disk > peer.disk ? survivor::self : survivor::peer;
     }
     return by_least_changes(input);
 }
@@ -261,7 +287,8 @@ void check_direction(handshake_decision& decision, const handshake_input& input)
 }
 
 void choose_direction(handshake_decision& decision, const handshake_input& input) {
-    const int result = decision.compared.result;
+    const int hidden = hidden_split_brain(input, decision.compared);
+    const int result = hidden != 0 ? hidden : decision.compared.result;
     if (disks_decide(input)) {
         decision.by_disk_states = true;
         decision.full = std::abs(result) == compare_full || result == compare_split_brain_full;

@@ -92,8 +92,8 @@ struct comparison {
 
 comparison compare(const handshake_input& input);
 
-// The corrected identifiers, of this node and of what it knows of the peer. Only the corrections of
-// this node's own record (rules 34 and 71) have to be stored.
+// The corrected identifiers, of this node and of what it knows of the peer. Only the correction of
+// this node's own record by rule 71 changes what is stored.
 generation corrected_self(const generation& self, correction what);
 generation corrected_peer(const generation& peer, correction what);
 

@@ -6,9 +6,9 @@
 //   10   C = 4 and pC = 4                               same
 //   20   C is 4 or 0, pC is not 4                       target, full
 //   30   C is not 4, pC is 4 or 0                       source, full
-//   34   C = pC, B set, pB = 0, B = pH1, H1 = pH2       source, bitmap; B becomes history
+//   34   C = pC, B set, pB = 0, B = pH1, H1 = pH2       source, bitmap
 //   36   C = pC, B set, pB = 0 otherwise                source, bitmap
-//   35   C = pC, B = 0, pB set, H1 = pB, H2 = pH1       target, bitmap; pB becomes history
+//   35   C = pC, B = 0, pB set, H1 = pB, H2 = pH1       target, bitmap; pB is history
 //   37   C = pC, B = 0, pB set otherwise                target, bitmap
 //   40   C = pC, nobody crashed as Primary              same
 //   41   C = pC, and a Primary is here                  the Primary is source; two: split brain
@@ -263,12 +263,13 @@ comparison compare(const handshake_input& input) {
     return {compare_unrelated, 100, correction::none};
 }
 
+// Rule 34 changes nothing here although it recognises a finished sync: the base is retired by the
+// start of the sync that follows, as start_sync_source() does it anyway. Were it dropped before,
+// and the connection lost before that start, both records would be equal and the marked blocks
+// would look like none of anybody's business. (The in-kernel DRBD drops it at once.)
 generation corrected_self(const generation& self, correction what) {
     generation next = self;
-    if (what == correction::own_bitmap_retired) {
-        next.history = {self.bitmap, self.history[0]};
-        next.bitmap = 0;
-    } else if (what == correction::own_start_undone) {
+    if (what == correction::own_start_undone) {
         next.bitmap = self.history[0];
         next.history[0] = self.history[1];
     }
@@ -276,14 +277,15 @@ generation corrected_self(const generation& self, correction what) {
 }
 
 generation corrected_peer(const generation& peer, correction what) {
-    switch (what) {
-    case correction::peer_bitmap_retired:
-        return corrected_self(peer, correction::own_bitmap_retired);
-    case correction::peer_start_undone:
-        return corrected_self(peer, correction::own_start_undone);
-    default:
-        return peer;
+    generation next = peer;
+    if (what == correction::peer_bitmap_retired) {
+        next.history = {peer.bitmap, peer.history[0]};
+        next.bitmap = 0;
+    } else if (what == correction::peer_start_undone) {
+        next.bitmap = peer.history[0];
+        next.history[0] = peer.history[1];
     }
+    return next;
 }
 
 std::string_view rule_text(int rule) {

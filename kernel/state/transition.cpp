@@ -108,15 +108,22 @@ sanitize_note end_negotiation(volume_state& at, const transition_context& contex
     return sanitize_note::connection_lost_while_negotiating;
 }
 
-// Connected nodes know each other's data: Consistent and Outdated are words of nodes apart.
-disk known_when_connected(disk value) {
-    return value == disk::consistent || value == disk::outdated ? disk::up_to_date : value;
+// Connected nodes know each other's data: Consistent and Outdated are words of nodes apart. But a
+// node without a disk cannot tell whether an Outdated one has become current, unless it is Primary:
+// then it has compared the generation with the one in use. (The in-kernel DRBD believes it.)
+disk known_when_connected(disk value, disk other, role other_role) {
+    const bool confirmed = other >= disk::inconsistent || other_role == role::primary;
+    if (value == disk::consistent || (value == disk::outdated && confirmed)) {
+        return disk::up_to_date;
+    }
+    return value;
 }
 
 sanitize_note fit_disks(volume_state& at) {
     if (at.connection >= connection::connected && at.connection < connection::ahead) {
-        at.disk = known_when_connected(at.disk);
-        at.peer_disk = known_when_connected(at.peer_disk);
+        const volume_state told = at;
+        at.disk = known_when_connected(told.disk, told.peer_disk, told.peer_role);
+        at.peer_disk = known_when_connected(told.peer_disk, told.disk, told.role);
     }
     const disk_range allowed = range_of(at.connection);
     sanitize_note note = sanitize_note::none;
@@ -210,8 +217,11 @@ verdict check_outdated(const volume_state& at) {
     const bool has_good_data =
         at.connection == connection::connected || at.connection == connection::wf_bitmap_s ||
         at.connection == connection::sync_source || at.connection == connection::paused_sync_s;
-    return has_good_data && at.disk == disk::outdated ? verdict::connected_outdates
-                                                      : verdict::success;
+    const bool beside_no_disk =
+        at.connection == connection::connected && at.peer_disk < disk::inconsistent;
+    return has_good_data && at.disk == disk::outdated && !beside_no_disk
+               ? verdict::connected_outdates
+               : verdict::success;
 }
 
 verdict check_verify(const volume_state& at, const transition_context& context) {
@@ -273,7 +283,19 @@ verdict check_soft_sync(const volume_state& before, const volume_state& wanted) 
                                                          : verdict::success;
 }
 
+// The diskless one of two nodes wants to become Primary on top of the other's Outdated disk. (Here
+// with the diskless one as peer.)
+bool promotes_outdated_data(const volume_state& before, const volume_state& wanted) {
+    return before.connection >= connection::connected && before.disk == disk::outdated &&
+           before.peer_role != role::primary && wanted.peer_role == role::primary &&
+           wanted.peer_disk < disk::inconsistent;
+}
+
 verdict check_soft_disk(const volume_state& before, const volume_state& wanted) {
+    if (promotes_outdated_data(before, wanted) ||
+        promotes_outdated_data(mirrored(before), mirrored(wanted))) {
+        return verdict::no_up_to_date_disk;
+    }
     if (wanted.disk == disk::outdated && before.disk < disk::outdated &&
         before.disk != disk::attaching) {
         return verdict::lower_than_outdated;

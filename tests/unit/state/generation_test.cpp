@@ -152,6 +152,28 @@ void a_secondary_makes_the_generation_of_its_diskless_primary(void**) {
     assert_int_equal(generation_after(promoted, promoted, own), new_generation::no);
 }
 
+// Both were without a disk: whichever is attached first is the only copy that follows the Primary.
+void a_disk_attached_under_a_primary_without_peer_makes_a_generation(void**) {
+    const generation own = {a, 0, {c, d}};
+    volume_state before = connected_pair(role::primary, role::unknown);
+    before.connection = connection::wf_connection;
+    before.peer_disk = disk::unknown;
+    volume_state after = before;
+    before.disk = disk::attaching;
+    assert_int_equal(generation_after(before, after, own), new_generation::now);
+    after.suspended_no_data = true;
+    assert_int_equal(generation_after(before, after, own), new_generation::when_resumed);
+    after.suspended_no_data = false;
+    after.role = role::secondary;
+    assert_int_equal(generation_after(before, after, own), new_generation::no);
+    after = connected_pair(role::secondary, role::primary);
+    before.disk = disk::negotiating;
+    before.peer_role = role::primary;
+    assert_int_equal(generation_after(before, with_peer_disk(after, disk::diskless), own),
+                     new_generation::now);
+    assert_int_equal(generation_after(before, after, own), new_generation::no);
+}
+
 void promotion_makes_a_generation_if_the_peer_does_not_follow(void**) {
     const generation own = {a, 0, {c, d}};
     volume_state after = connected_pair(role::primary, role::secondary);
@@ -186,6 +208,7 @@ int main() {
         cmocka_unit_test(a_primary_that_loses_the_peers_data_makes_a_new_generation),
         cmocka_unit_test(two_secondaries_that_part_stay_of_one_generation),
         cmocka_unit_test(a_secondary_makes_the_generation_of_its_diskless_primary),
+        cmocka_unit_test(a_disk_attached_under_a_primary_without_peer_makes_a_generation),
         cmocka_unit_test(promotion_makes_a_generation_if_the_peer_does_not_follow),
         cmocka_unit_test(identifiers_are_written_as_drbd_logs_them),
     };

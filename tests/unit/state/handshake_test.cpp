@@ -200,7 +200,15 @@ void corrections_make_both_records_agree(void**) {
     const handshake_input missed_end = with_rule(34);
     const comparison found = compare(missed_end);
     assert_int_equal(found.correction, correction::own_bitmap_retired);
-    assert_true(corrected_self(missed_end.self.uuids, found.correction) == missed_end.peer.uuids);
+    // Nothing is dropped before the next sync starts, and that ends with equal records.
+    const generation kept = corrected_self(missed_end.self.uuids, found.correction);
+    assert_true(kept == missed_end.self.uuids);
+    const sync_start again = start_sync_source(kept, 0);
+    const generation target_then = corrected_peer(kept, correction::peer_bitmap_retired);
+    assert_true(
+        finish_sync_source(again.own) ==
+        finish_sync_target(adopt_sync_uuid(missed_end.peer.uuids, again.sync_uuid, role::secondary),
+                           target_then, role::secondary));
 
     const handshake_input peer_missed = with_rule(35);
     assert_true(corrected_peer(peer_missed.peer.uuids, compare(peer_missed).correction) ==
@@ -457,6 +465,56 @@ void bits_of_equal_generations_are_synced_between_two_of_ours(void**) {
     decision = decide(input);
     assert_int_equal(decision.sync, sync_role::none);
     assert_int_equal(decision.kept_bits, 5);
+}
+
+// The source of a resync missed its end, kept its base, and wrote alone without a new generation;
+// the target, in sync, was promoted and went on too.
+void a_divergence_after_a_missed_end_of_sync_is_a_split_brain(void**) {
+    handshake_input input;
+    input.self = good({a, sync_of(b), {b, c}});
+    input.self.bits = 3;
+    input.peer = good({d, a, {sync_of(b), b}});
+    input.disk_in_state = disk::up_to_date;
+    assert_int_equal(compare(input).rule, 50);
+    handshake_decision decision = decide(input);
+    assert_int_equal(decision.refusal, refusal::split_brain);
+    assert_int_equal(decide(mirrored(input)).refusal, refusal::split_brain);
+    // It is solved by bitmap: both bitmaps count from the end of that sync, or before.
+    input.self.discard_my_data = true;
+    decision = decide(input);
+    assert_int_equal(decision.sync, sync_role::target);
+    assert_false(decision.full);
+    // With nothing marked there is nothing to lose.
+    input.self.discard_my_data = false;
+    input.self.bits = 0;
+    assert_int_equal(decide(input).sync, sync_role::target);
+    assert_false(decide(input).split_brain_found);
+}
+
+void such_a_divergence_two_generations_ago_needs_a_full_sync(void**) {
+    handshake_input input;
+    input.self = good({a, sync_of(b), {b, c}});
+    input.self.bits = 3;
+    input.peer = good({d, e, {a, b}});
+    input.disk_in_state = disk::up_to_date;
+    assert_int_equal(compare(input).rule, 60);
+    assert_int_equal(decide(input).refusal, refusal::split_brain);
+    input.self.discard_my_data = true;
+    assert_true(decide(input).full);
+}
+
+void a_negotiating_disk_counts_alike_on_both_sides(void**) {
+    handshake_input here = with_rule(40);
+    here.peer_is_lockstep = true;
+    here.self.bits = here.peer.bits = 1;
+    here.resolve_conflicts = true;
+    here.disk_in_state = disk::negotiating; // really UpToDate, but the peer sees Consistent
+    here.peer.disk = disk::consistent;
+    handshake_input there = mirrored(here);
+    there.peer.disk = disk::consistent;
+    there.disk_in_state = there.self.disk;
+    assert_int_equal(decide(here).sync, sync_role::target);
+    assert_int_equal(decide(there).sync, sync_role::source);
 }
 
 void a_negotiating_disk_is_judged_by_its_flag(void**) {
@@ -771,6 +829,9 @@ int main() {
         cmocka_unit_test(a_dry_run_says_what_would_happen_and_refuses),
         cmocka_unit_test(bits_of_equal_generations_are_kept_towards_a_foreign_peer),
         cmocka_unit_test(bits_of_equal_generations_are_synced_between_two_of_ours),
+        cmocka_unit_test(a_divergence_after_a_missed_end_of_sync_is_a_split_brain),
+        cmocka_unit_test(such_a_divergence_two_generations_ago_needs_a_full_sync),
+        cmocka_unit_test(a_negotiating_disk_counts_alike_on_both_sides),
         cmocka_unit_test(a_negotiating_disk_is_judged_by_its_flag),
         cmocka_unit_test(every_pair_of_records_is_answered_alike_on_both_sides),
         cmocka_unit_test(every_class_of_meetings_keeps_the_invariants),

@@ -79,6 +79,29 @@ void outdated_and_consistent_vanish_on_connect(void**) {
     assert_int_equal(after.peer_disk, disk::up_to_date);
 }
 
+// A node without a disk cannot know that an Outdated one has become current.
+void an_outdated_disk_beside_a_diskless_peer_stays_outdated(void**) {
+    volume_state now = alone(role::secondary, disk::outdated);
+    now.connection = connection::wf_report_params;
+    const state_change meet = state_change()
+                                  .with(connection::connected)
+                                  .with_peer(role::secondary)
+                                  .with_peer(disk::diskless);
+    const change_result met = change(now, meet, change_kind::soft, usual());
+    assert_int_equal(met.code, verdict::success);
+    assert_int_equal(met.state.disk, disk::outdated);
+    assert_int_equal(asked(met.state, promote), verdict::no_up_to_date_disk);
+    // Nor is the diskless peer promoted on top of it.
+    assert_int_equal(asked(met.state, state_change().with_peer(role::primary)),
+                     verdict::no_up_to_date_disk);
+    // As the diskless node sees it.
+    const volume_state other = mirrored(met.state);
+    assert_int_equal(sanitize(other, other, usual()).state.peer_disk, disk::outdated);
+    assert_int_equal(asked(other, promote), verdict::no_up_to_date_disk);
+    // A diskless Primary has compared the generation with the one in use.
+    assert_int_equal(forced(now, meet.with_peer(role::primary)).disk, disk::up_to_date);
+}
+
 void each_sync_state_bends_the_disks_to_its_range(void**) {
     const volume_state now = pair_of(role::secondary, role::secondary);
     const auto in = [&now](connection at) { return forced(now, state_change().with(at)); };
@@ -448,6 +471,7 @@ int main() {
         cmocka_unit_test(a_lost_connection_leaves_the_peer_unknown),
         cmocka_unit_test(what_is_known_to_be_worse_is_remembered_of_a_lost_peer),
         cmocka_unit_test(outdated_and_consistent_vanish_on_connect),
+        cmocka_unit_test(an_outdated_disk_beside_a_diskless_peer_stays_outdated),
         cmocka_unit_test(each_sync_state_bends_the_disks_to_its_range),
         cmocka_unit_test(a_failing_disk_aborts_sync_and_verify),
         cmocka_unit_test(any_of_three_pauses_holds_a_sync),
