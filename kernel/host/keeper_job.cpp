@@ -21,6 +21,12 @@ int keeper_job::fd(std::size_t index) const {
     return index < fds_.size() ? fds_[index].get() : -1;
 }
 
+void keeper_job::close_fd(std::size_t index) {
+    if (index < fds_.size()) {
+        fds_[index].reset();
+    }
+}
+
 void keeper_job::remember(const std::string& key, const std::string& operation,
                           const std::vector<std::string>& arguments) {
     if (socket_ < 0) {

@@ -43,6 +43,8 @@ public:
     const std::string& argument(std::size_t index) const;
     // A descriptor that came with the call, or -1.
     int fd(std::size_t index) const;
+    // Closes it, before the answer is sent.
+    void close_fd(std::size_t index);
 
     // What must be undone if the engine dies, however it dies: the keeper will run `operation` with
     // `arguments`, newest first. Call it before the deed, so that no moment is uncovered. A key

@@ -6,6 +6,7 @@ namespace {
 
 constexpr keeper_operation operations[] = {
     {"open-disk", open_disk_operation},
+    {"close-disk", close_disk_operation},
     {"run-helper", run_helper_operation, true},
 };
 

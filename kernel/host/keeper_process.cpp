@@ -1,5 +1,6 @@
 #include "kernel/host/keeper_process.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -296,15 +297,24 @@ private:
             answer(answer_of(message.id, ENOSYS, "the keeper knows no operation " + name));
             return;
         }
-        const pid_t pid = ::fork();
+        int gate[2] = {-1, -1}; // holds the job back until it alone has its descriptors
+        const pid_t pid = ::pipe2(gate, O_CLOEXEC) == 0 ? ::fork() : -1;
+        const int error = errno;
+        owned_fd gate_in(gate[0]);
+        owned_fd gate_out(gate[1]);
         if (pid < 0) {
-            const int error = errno;
             answer(answer_of(message.id, error, std::string("cannot fork: ") + strerror(error)));
             return;
         }
         if (pid == 0) {
+            gate_out.reset();
+            char none = 0;
+            while (::read(gate_in.get(), &none, 1) < 0 && errno == EINTR) {
+            }
+            gate_in.reset();
             run_job(*what, std::move(message), std::move(fds));
         }
+        fds.clear();
         ::setpgid(pid, pid);
         job started;
         started.id = message.id;

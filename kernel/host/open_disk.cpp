@@ -21,7 +21,7 @@ namespace lockstep::host {
 namespace {
 
 // The device as it was found, for keeper_operations.hpp's table of values.
-struct disk_facts {
+struct found_disk {
     std::uint64_t size_bytes = 0;
     unsigned logical_block_bytes = 512;
     bool can_discard = false;
@@ -41,7 +41,7 @@ bool block_device_discards(dev_t device) {
     return false;
 }
 
-bool examine(int fd, const struct stat& what, disk_facts& facts) {
+bool examine(int fd, const struct stat& what, found_disk& facts) {
     if (S_ISBLK(what.st_mode)) {
         int block = 0;
         if (::ioctl(fd, BLKGETSIZE64, &facts.size_bytes) != 0 ||
@@ -122,7 +122,7 @@ void open_disk_operation(keeper_job& job) {
     }
     owned_fd fd(block ? open_block_device(path.c_str(), mode, exclusive)
                       : open_file(path.c_str(), mode, exclusive));
-    disk_facts facts;
+    found_disk facts;
     if (!fd.valid() || ::fstat(fd.get(), &what) != 0 || !examine(fd.get(), what, facts)) {
         const int error = errno;
         job.refuse(error, explanation(path, error));
@@ -133,6 +133,10 @@ void open_disk_operation(keeper_job& job) {
     job.add_value(facts.can_discard ? "discard" : "");
     job.add_value(facts.identity);
     job.hand_over(std::move(fd));
+}
+
+void close_disk_operation(keeper_job& job) {
+    job.close_fd(0);
 }
 
 } // namespace lockstep::host
