@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <climits>
 #include <cstdlib>
 #include <memory>
@@ -48,6 +49,19 @@ std::optional<std::string> read_link(const std::string& path) {
         return std::nullopt;
     }
     return std::string(buffer.data(), static_cast<std::size_t>(size));
+}
+
+// Nothing for a directory that does not exist.
+std::vector<std::string> file_names(const std::string& path) {
+    std::vector<std::string> found;
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), &::closedir);
+    if (!directory) {
+        return found;
+    }
+    while (const dirent* entry = ::readdir(directory.get())) {
+        found.emplace_back(entry->d_name);
+    }
+    return found;
 }
 
 } // namespace
@@ -185,14 +199,23 @@ std::optional<std::string> runtime_directory::resource_of_minor(std::uint32_t mi
 
 std::vector<std::string> runtime_directory::resources() const {
     std::vector<std::string> found;
-    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir((root_ + "/resources").c_str()),
-                                                        &::closedir);
-    if (!directory) {
-        return found;
-    }
-    while (const dirent* entry = ::readdir(directory.get())) {
-        if (const std::optional<std::string> name = decode_name(entry->d_name)) {
+    for (const std::string& file : file_names(root_ + "/resources")) {
+        if (const std::optional<std::string> name = decode_name(file)) {
             found.push_back(*name);
+        }
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+std::vector<std::uint32_t> runtime_directory::minors() const {
+    std::vector<std::uint32_t> found;
+    for (const std::string& file : file_names(root_ + "/minors")) {
+        std::uint32_t minor = 0;
+        const char* end = file.data() + file.size();
+        const auto [stop, problem] = std::from_chars(file.data(), end, minor);
+        if (problem == std::errc() && stop == end) {
+            found.push_back(minor);
         }
     }
     std::sort(found.begin(), found.end());

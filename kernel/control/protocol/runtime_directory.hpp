@@ -43,6 +43,8 @@ public:
 
     // Names of all resources that have a directory, sorted. A missing directory is no resources.
     std::vector<std::string> resources() const;
+    // All minors that have a link, sorted.
+    std::vector<std::uint32_t> minors() const;
 
 private:
     std::string root_;

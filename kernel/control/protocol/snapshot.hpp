@@ -31,6 +31,8 @@ struct volume_snapshot {
     std::uint32_t minor = 0;
     state::volume_state state;
     bool attached = false;
+    // The disk was attached after a crash as Primary without a peer.
+    bool was_degraded = false;
     std::string backing_device; // as given to attach; empty without a disk
     std::string meta_device;
     std::string meta_index; // "internal", "flexible", or a decimal number

@@ -29,6 +29,7 @@ constexpr auto progress_table = std::make_tuple(
 constexpr auto volume_table = std::make_tuple(
     named{"volume", &volume_snapshot::volume}, named{"minor", &volume_snapshot::minor},
     named{"attached", &volume_snapshot::attached},
+    named{"was-degraded", &volume_snapshot::was_degraded},
     named{"backing-device", &volume_snapshot::backing_device},
     named{"meta-device", &volume_snapshot::meta_device},
     named{"meta-index", &volume_snapshot::meta_index},

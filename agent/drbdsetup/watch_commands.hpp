@@ -1,0 +1,11 @@
+// The commands that wait for something to happen.
+#pragma once
+
+#include "agent/drbdsetup/session.hpp"
+
+namespace lockstep::drbdsetup {
+
+int run_events2(const session& now);
+int run_wait(const session& now); // wait-connect, wait-sync
+
+} // namespace lockstep::drbdsetup
