@@ -29,6 +29,13 @@ result<> bitmap_transfer::check_plain(std::size_t length) const {
     return {};
 }
 
+result<run_decoder> bitmap_transfer::decode_runs(const_byte_span payload) const {
+    if (done_) {
+        return fail("COMPRESSED_BITMAP: comes after the end of the transfer");
+    }
+    return run_decoder::start(payload, next_bit_, bit_count_);
+}
+
 void bitmap_transfer::passed_plain() {
     LOCKSTEP_CHECK(!done_);
     const auto bytes = plain_bytes();

@@ -15,13 +15,14 @@
 //                     else { send plain_bytes() from word next_word(); passed_plain() }
 //                 }
 //     receiving:  BITMAP: check_plain(length), OR in at next_word(), passed_plain()
-//                 COMPRESSED_BITMAP: run_decoder from next_bit(), passed_runs(decoder.next_bit())
+//                 COMPRESSED_BITMAP: decode_runs(payload), passed_runs(decoder.next_bit())
 //                 until done()
 //
 // Source: Linux 6.1 drivers/block/drbd (struct bm_xfer_ctx, send_bitmap_rle_or_plain()).
 #pragma once
 
 #include "kernel/wire/protocol.hpp"
+#include "kernel/wire/run_length.hpp"
 
 namespace lockstep::wire {
 
@@ -40,6 +41,9 @@ public:
     std::size_t plain_bytes() const;
     // Is this the length of a BITMAP that may come here? Not after the transfer is done.
     result<> check_plain(std::size_t length) const;
+
+    // The decoder of a COMPRESSED_BITMAP that may come here.
+    result<run_decoder> decode_runs(const_byte_span payload) const;
 
     void passed_plain();
     // `next_bit` as encode_runs() or the run_decoder gave it.

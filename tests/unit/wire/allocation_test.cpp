@@ -71,8 +71,7 @@ void bitmaps_are_encoded_and_decoded_without_allocation(void**) {
     const auto before = support::allocation_count();
     wire::bitmap_transfer transfer(bits.count(), newest);
     const auto part = wire::encode_runs(payload, 0, bits.count(), bits);
-    auto decoder = wire::run_decoder::start(const_byte_span(payload).first(part.payload_bytes),
-                                            transfer.next_bit(), transfer.bit_count());
+    auto decoder = transfer.decode_runs(const_byte_span(payload).first(part.payload_bytes));
     while (decoder->next()->has_value()) {
     }
     transfer.passed_runs(decoder->next_bit());

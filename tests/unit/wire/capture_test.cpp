@@ -178,8 +178,7 @@ void receive_plain(const capture& file, const drbd_packet& packet, bitmap_of_nod
 
 void receive_compressed(const capture& file, const drbd_packet& packet, bitmap_of_node& node) {
     auto& transfer = *node.transfer;
-    auto decoder =
-        wire::run_decoder::start(packet.payload, transfer.next_bit(), transfer.bit_count());
+    auto decoder = transfer.decode_runs(packet.payload);
     assert_true(decoder.has_value());
     for (;;) {
         const auto run = decoder->next();

@@ -166,8 +166,7 @@ transfer_counts transfer(const plain_bits& from, plain_bits& to, const wire::pro
         if (part.payload_bytes > 0) {
             payload.resize(part.payload_bytes);
             sender.passed_runs(part.next_bit);
-            auto decoder =
-                wire::run_decoder::start(payload, receiver.next_bit(), receiver.bit_count());
+            auto decoder = receiver.decode_runs(payload);
             RC_ASSERT(decoder.has_value());
             for (auto run = decoder->next(); run.has_value() && run->has_value();
                  run = decoder->next()) {
@@ -322,6 +321,18 @@ void plain_packets_of_a_wrong_length_are_refused(void**) {
     assert_true(transfer.done());
     assert_string_equal(transfer.check_plain(0).error().what.c_str(),
                         "BITMAP: comes after the end of the transfer");
+    assert_string_equal(transfer.decode_runs(bytes({0xb2, 0x3f, 0x05, 0x00})).error().what.c_str(),
+                        "COMPRESSED_BITMAP: comes after the end of the transfer");
+}
+
+void runs_after_the_last_word_are_refused(void**) {
+    wire::bitmap_transfer transfer(310, newest);
+    transfer.passed_plain();
+    const auto payload = bytes({0xb2, 0x3f, 0x05, 0x00});
+    auto decoder = transfer.decode_runs(payload);
+    assert_true(decoder.has_value());
+    assert_string_equal(decoder->next().error().what.c_str(),
+                        "COMPRESSED_BITMAP: run of 310 at bit 310 goes past the last of 310");
 }
 
 void any_bytes_decode_within_the_bitmap_or_are_refused(void**) {
@@ -362,6 +373,7 @@ int main() {
         cmocka_unit_test(encoder_walks_no_further_than_the_packet_reaches),
         cmocka_unit_test(malformed_codes_are_refused_with_their_reason),
         cmocka_unit_test(plain_packets_of_a_wrong_length_are_refused),
+        cmocka_unit_test(runs_after_the_last_word_are_refused),
         cmocka_unit_test(any_bytes_decode_within_the_bitmap_or_are_refused),
     };
     return cmocka_run_group_tests_name("run-length code", tests, nullptr, nullptr);
