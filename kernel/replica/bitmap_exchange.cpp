@@ -58,7 +58,7 @@ bool bitmap_exchange::send_one(volume& target) {
     if (all_.net.use_rle && all_.link.rules.has_compressed_bitmap() && !transfer.covered()) {
         const auto part =
             wire::encode_runs(byte_span(payload).first(all_.link.rules.bitmap_bytes()),
-                              transfer.next_bit(), bits.bits(), bits);
+                              transfer.next_bit(), transfer.bit_count(), bits);
         if (part.payload_bytes > 0) {
             all_.link.send_bytes(channel::data, target.number, command::compressed_bitmap,
                                  const_byte_span(payload).first(part.payload_bytes));
@@ -111,7 +111,7 @@ void bitmap_exchange::packet_received(volume& target, command code, const_byte_s
 
 bool bitmap_exchange::take_runs(volume& target, const_byte_span payload) {
     wire::bitmap_transfer& transfer = *target.bitmap_in;
-    auto decoder = wire::run_decoder::start(payload, transfer.next_bit(), target.disk->bits.bits());
+    auto decoder = transfer.decode_runs(payload);
     if (!decoder) {
         all_.receiver.malformed(channel::data, decoder.error());
         return false;
