@@ -54,7 +54,7 @@ void flags_are_named_below_the_drawing(void**) {
                   flag::peer_out_dated;
     const std::string text = generation_drawing(value);
     assert_true(
-        text.find("flags:  crashed Primary, StandAlone, Outdated, need full sync, peer Outdated\n"
+        text.find("flags: crashed Primary, StandAlone, Outdated, need full sync, peer Outdated\n"
                   "meta-data: need apply-al\n") != std::string::npos);
 }
 
