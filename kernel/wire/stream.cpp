@@ -6,13 +6,14 @@ namespace lockstep::wire {
 
 namespace {
 
-// Moves bytes from the front of `from` until `to` has `wanted`. True when it has.
+// Moves bytes from the front of `from` until `to` has `wanted`. True when it has; it may have more
+// of a header that was longer under the rules of before.
 bool collect(byte_span to, std::size_t& have, std::size_t wanted, const_byte_span& from) {
-    const auto count = std::min(wanted - have, from.size());
+    const auto count = have < wanted ? std::min(wanted - have, from.size()) : 0;
     std::copy_n(from.begin(), count, to.subspan(have).begin());
     have += count;
     from = from.subspan(count);
-    return have == wanted;
+    return have >= wanted;
 }
 
 } // namespace
@@ -31,12 +32,10 @@ void packet_stream::restart(socket_kind socket) {
 }
 
 void packet_stream::set_rules(const protocol& rules) {
-    LOCKSTEP_CHECK(between_packets() || state_ == state::failed);
     rules_ = rules;
 }
 
 void packet_stream::set_digest_bytes(std::size_t bytes) {
-    LOCKSTEP_CHECK(between_packets() || state_ == state::failed);
     LOCKSTEP_CHECK(bytes <= digest_bytes_max);
     digest_bytes_ = bytes;
 }

@@ -40,10 +40,11 @@ public:
 
     // A new connection.
     void restart(socket_kind socket);
-    // For packets from the next header on. Not to be called between data and filled.
+    // For packets whose header is not complete yet. May be called at any time: what a peer sends on
+    // the meta connection while versions are still being agreed must not matter.
     void set_rules(const protocol& rules);
     // Length of the digest before the data of DATA, DATA_REPLY and RS_DATA_REPLY: the peer's
-    // integrity-alg of the last PROTOCOL or PROTOCOL_UPDATE, 0 for none.
+    // integrity-alg of the last PROTOCOL or PROTOCOL_UPDATE, 0 for none. As set_rules().
     void set_digest_bytes(std::size_t bytes);
     const protocol& rules() const { return rules_; }
 

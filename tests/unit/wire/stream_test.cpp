@@ -241,6 +241,33 @@ void a_connection_starts_with_short_headers_and_changes_after_the_features(void*
     assert_true(stream.take(left) == step::more);
 }
 
+// What a peer sends on the meta connection before the versions are agreed must not matter more than
+// any other nonsense.
+void rules_may_change_between_any_two_bytes(void**) {
+    buffer early;
+    append(early, {86, 0}, command::write_ack, wire::block_ack{8, 1, 4096, 1});
+    append(early, {86, 0}, command::write_ack, wire::block_ack{8, 1, 4096, 2});
+    for (std::size_t cut = 0; cut < early.size(); ++cut) {
+        packet_stream stream(socket_kind::meta);
+        stream.set_rules({86, 0});
+        std::size_t packets = 0;
+        const auto take_all = [&](const_byte_span left) {
+            auto outcome = stream.take(left);
+            for (; outcome == step::packet; outcome = stream.take(left)) {
+                ++packets;
+            }
+            return outcome.has_value();
+        };
+        assert_true(take_all(const_byte_span(early).first(cut)));
+        stream.set_rules(newest);
+        const bool taken = take_all(const_byte_span(early).subspan(cut));
+        // A packet whose header was complete is still one; the next header is not of version 101.
+        const std::size_t headers = (cut + 24) / 32;
+        assert_int_equal(packets, headers);
+        assert_int_equal(taken, headers == 2);
+    }
+}
+
 void errors_are_final_and_the_same_again(void**) {
     buffer sent;
     append_empty(sent, newest, command::ping);
@@ -304,6 +331,7 @@ int main() {
         cmocka_unit_test(skipped_data_is_read_and_dropped),
         cmocka_unit_test(a_flush_without_data_fills_nothing),
         cmocka_unit_test(a_connection_starts_with_short_headers_and_changes_after_the_features),
+        cmocka_unit_test(rules_may_change_between_any_two_bytes),
         cmocka_unit_test(errors_are_final_and_the_same_again),
         cmocka_unit_test(a_length_out_of_range_is_refused_before_the_payload),
         cmocka_unit_test(data_that_is_not_whole_sectors_is_refused),
