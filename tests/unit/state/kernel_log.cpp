@@ -3,11 +3,13 @@
 #include "kernel/options/table.hpp"
 
 #include <algorithm>
-#include <cstdio>
+#include <array>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <sstream>
+#include <string_view>
+#include <system_error>
 
 namespace lockstep::test {
 
@@ -27,6 +29,24 @@ std::string message_of(const std::string& line) {
         }
     }
     return {};
+}
+
+bool take_text(std::string_view& rest, std::string_view wanted) {
+    if (rest.substr(0, wanted.size()) != wanted) {
+        return false;
+    }
+    rest.remove_prefix(wanted.size());
+    return true;
+}
+
+template <class Number>
+bool take_number(std::string_view& rest, Number& value, int base) {
+    const auto [end, failed] = std::from_chars(rest.data(), rest.data() + rest.size(), value, base);
+    if (failed != std::errc()) {
+        return false;
+    }
+    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+    return true;
 }
 
 std::string trimmed(const std::string& text) {
@@ -170,30 +190,38 @@ std::optional<logged_transition> parse_transition(const std::string& text,
 
 std::optional<state::generation> parse_generation(const std::string& text,
                                                   const std::string& prefix) {
-    if (text.rfind(prefix, 0) != 0) {
+    std::string_view rest = text;
+    std::array<std::uint64_t, 4> slots = {};
+    if (!take_text(rest, prefix) || !take_text(rest, " ")) {
         return std::nullopt;
     }
-    unsigned long long slots[4] = {};
-    const int read = std::sscanf(text.c_str() + prefix.size(), " %llX:%llX:%llX:%llX", &slots[0],
-                                 &slots[1], &slots[2], &slots[3]);
-    if (read != 4) {
-        return std::nullopt;
+    for (std::size_t at = 0; at < slots.size(); ++at) {
+        if ((at != 0 && !take_text(rest, ":")) || !take_number(rest, slots[at], 16)) {
+            return std::nullopt;
+        }
     }
     return state::generation{slots[0], slots[1], {slots[2], slots[3]}};
 }
 
 std::optional<logged_record> parse_record(const std::string& text, const std::string& who) {
-    const auto uuids = parse_generation(text, who + " ");
+    const auto uuids = parse_generation(text, who);
     const std::size_t at = text.find(" bits:");
     if (!uuids || at == std::string::npos) {
         return std::nullopt;
     }
-    unsigned long long bits = 0;
-    unsigned long long flags = 0;
-    if (std::sscanf(text.c_str() + at, " bits:%llu flags:%llX", &bits, &flags) != 2) {
-        return std::nullopt;
-    }
-    return logged_record{*uuids, bits, flags};
+    logged_record found = {*uuids, 0, 0};
+    std::string_view rest = std::string_view(text).substr(at);
+    const bool read = take_text(rest, " bits:") && take_number(rest, found.bits, 10) &&
+                      take_text(rest, " flags:") && take_number(rest, found.flags, 16);
+    return read ? std::optional(found) : std::nullopt;
+}
+
+std::optional<logged_comparison> parse_comparison(const std::string& text) {
+    std::string_view rest = text;
+    logged_comparison found;
+    const bool read = take_text(rest, "uuid_compare()=") && take_number(rest, found.result, 10) &&
+                      take_text(rest, " by rule ") && take_number(rest, found.rule, 10);
+    return read ? std::optional(found) : std::nullopt;
 }
 
 } // namespace lockstep::test

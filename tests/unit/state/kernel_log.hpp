@@ -52,4 +52,11 @@ std::optional<state::generation> parse_generation(const std::string& text,
                                                   const std::string& prefix);
 std::optional<logged_record> parse_record(const std::string& text, const std::string& who);
 
+// "uuid_compare()=1 by rule 70".
+struct logged_comparison {
+    int result = 0;
+    int rule = 0;
+};
+std::optional<logged_comparison> parse_comparison(const std::string& text);
+
 } // namespace lockstep::test

@@ -78,7 +78,10 @@ private:
         } else if (const auto other = parse_record(text, "peer")) {
             current_.peer = *other;
         }
-        std::sscanf(text.c_str(), "uuid_compare()=%d by rule %d", &current_.result, &current_.rule);
+        if (const auto compared = parse_comparison(text)) {
+            current_.result = compared->result;
+            current_.rule = compared->rule;
+        }
         current_.full |= starts(text, "Writing the whole bitmap, full sync required");
         current_.disk_states |= contains(text, "due to disk states");
         current_.initial_split_brain |= contains(text, "initial-split-brain");
