@@ -144,8 +144,7 @@ result<client_pointer> engine_of(const session& now) {
 int ask(const session& now, engine_client& engine, const control::request& what) {
     const auto pending = [&](const std::string& reason) {
         if (!reason.empty()) {
-            now.terminal.complain(
-                fmt::format("{}: {} waits: {}\n", now.asked.object, now.asked.row->name, reason));
+            now.terminal.complain(fmt::format("{}: {}\n", now.asked.object, reason));
         }
     };
     const result<control::reply> answer = engine.ask(what, now_ms() + answer_ms, pending);

@@ -1,17 +1,22 @@
 #include "agent/drbdsetup/session.hpp"
 
+#include <fmt/format.h>
+
 #include "agent/drbdsetup/messages.hpp"
 
 namespace lockstep::drbdsetup {
 
 int session::refuse(const error& problem) const {
+    const bool has_place = !problem.where.empty() && problem.where != asked.object;
     control::reply refused;
     refused.ok = false;
-    refused.code = problem.code > 100 ? problem.code : 0;
     refused.text = problem.what;
     refused.remedy = problem.remedy;
-    if (!problem.where.empty()) {
-        refused.info.push_back(problem.where);
+    if (problem.code > 100) {
+        refused.code = problem.code;
+        refused.info = has_place ? std::vector{problem.where} : std::vector<std::string>();
+    } else if (has_place) {
+        refused.text = fmt::format("{} ({})", problem.what, problem.where);
     }
     return report(refused);
 }

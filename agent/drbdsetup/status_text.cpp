@@ -180,7 +180,7 @@ void painter::device_statistics(const control::volume_snapshot& volume) {
 // Not in the original: every wait has a reason, and --verbose tells it.
 void painter::waiting(const control::volume_snapshot& volume) {
     if (style_.verbose && !volume.waiting_for.empty()) {
-        out_.add(6, fmt::format("# waiting for {}", volume.waiting_for));
+        out_.add(6, fmt::format("# {}", volume.waiting_for));
         out_.end_line();
     }
 }

@@ -140,6 +140,11 @@ void resource_target::commands::run_on_volume(const request& what, replica::volu
 
 void resource_target::commands::new_minor(const request& what, const on_reply& done) {
     const auto volume = static_cast<replica::volume_number>(what.volume);
+    const std::optional<replica::volume_status> existing = volume_of(what);
+    if (existing && existing->volume == volume) {
+        // As the kernel has it: what is there already is no error.
+        return done(reply{});
+    }
     const replica::outcome added = resource_.add_volume(volume, what.minor);
     if (!added.ok) {
         return done(to_reply(added));
@@ -244,7 +249,9 @@ void resource_target::commands::connect(const request& what, const on_reply& don
                             "To change options of the connection: drbdsetup net-options; to "
                             "change its addresses: drbdsetup disconnect, then connect again."));
     }
-    const result<options::net_options> options = options_from<options::net_options>(what.settings);
+    std::vector<option_setting> settings = net_to_come_;
+    settings.insert(settings.end(), what.settings.begin(), what.settings.end());
+    const result<options::net_options> options = options_from<options::net_options>(settings);
     if (!options) {
         return done(to_reply(options.error()));
     }
@@ -286,8 +293,16 @@ void resource_target::commands::disk_options(const request& what,
 }
 
 void resource_target::commands::net_options(const request& what, const on_reply& done) {
-    const result<options::net_options> options = changed_options(
-        options::section::net, resource_.status().net, what.set_defaults, what.settings);
+    const replica::resource_status status = resource_.status();
+    const result<options::net_options> options =
+        changed_options(options::section::net, status.net, what.set_defaults, what.settings);
+    if (options && !status.has_net) {
+        if (what.set_defaults) {
+            net_to_come_.clear();
+        }
+        net_to_come_.insert(net_to_come_.end(), what.settings.begin(), what.settings.end());
+        return done(reply{});
+    }
     if (!options) {
         return done(to_reply(options.error()));
     }

@@ -56,6 +56,8 @@ private:
     std::map<std::uint32_t, volume_place> places_;
     std::string local_address_;
     std::string peer_address_;
+    // Set before there is a connection, as 8.3's syncer does; connect's own settings override them.
+    std::vector<option_setting> net_to_come_;
 };
 
 } // namespace lockstep::control
