@@ -8,7 +8,6 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <string_view>
 
 #include "kernel/base/check.hpp"
 
@@ -212,12 +211,21 @@ void fuse_session::initialize(const fuse_in_header& header, std::size_t size) {
     reply(header.unique, 0, bytes_of(answer));
 }
 
+// A name may reach from the header into the payload's place; NUL ends it.
+bool fuse_session::names_our_file(std::size_t size) const {
+    const std::size_t length = size - sizeof(fuse_in_header);
+    if (length != file_name_.size() + 1 ||
+        length > header_bytes - sizeof(fuse_in_header) + spare_.size()) {
+        return false;
+    }
+    const char* const wanted = file_name_.c_str();
+    const std::size_t first = std::min(length, header_bytes - sizeof(fuse_in_header));
+    return std::memcmp(header_.data() + sizeof(fuse_in_header), wanted, first) == 0 &&
+           std::memcmp(spare_.data(), wanted + first, length - first) == 0;
+}
+
 void fuse_session::look_up(const fuse_in_header& header, std::size_t size) {
-    const std::size_t length = size - sizeof header;
-    const std::string_view name{reinterpret_cast<const char*>(header_.data()) + sizeof header,
-                                std::min(length, header_bytes - sizeof header)};
-    if (header.nodeid != root_node || length != file_name_.size() + 1 || name.back() != '\0' ||
-        name.substr(0, name.size() - 1) != file_name_) {
+    if (header.nodeid != root_node || !names_our_file(size)) {
         reply(header.unique, ENOENT);
         return;
     }

@@ -83,6 +83,7 @@ private:
     void flush(const fuse_in_header& header);
     void allocate_range(const fuse_in_header& header, std::size_t size);
 
+    bool names_our_file(std::size_t size) const;
     bool begin_data();
     bool place_payload(slot& one);
     bool room_for_data();

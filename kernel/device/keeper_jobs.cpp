@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <array>
 #include <cerrno>
@@ -25,7 +24,6 @@ using host::keeper_job;
 // Programs that look at every new device (udev's probes) have it open for a moment.
 constexpr auto patience = std::chrono::milliseconds(500);
 constexpr auto pause = std::chrono::milliseconds(10);
-constexpr unsigned loop_major = 7; // Linux Documentation/admin-guide/devices.txt
 
 std::uint32_t number(const std::string& text) {
     std::uint32_t value = 0;
@@ -45,26 +43,23 @@ std::vector<std::string> arguments_from(const keeper_job& job, std::size_t first
     return all;
 }
 
-// A node that stands for a loop device now was left by an engine that died together with its
-// keeper. Its device is released, too, unless the number has gone to somebody else since.
-void clear_leftover(keeper_job& job, const std::string& path) {
-    const auto device = node_device(path);
-    if (!device || ::major(*device) != loop_major) {
-        return;
-    }
-    const auto loop = static_cast<int>(::minor(*device));
-    const std::string label = loop_label(loop);
-    if (is_label_of_the_dead(label)) {
-        release_loop(loop, label, true);
-        job.log(host::log_severity::notice, path + ": released the loop device of a dead engine");
+// Loop devices of engines that died together with their keepers. Each still has its file, though
+// nobody serves it, so that its number could not go to somebody else.
+void clear_leftovers(const keeper_job& job) {
+    for (const int loop : loops_in_use()) {
+        const std::string label = loop_label(loop);
+        if (is_label_of_the_dead(label)) {
+            release_loop(loop, label, true);
+            job.log(host::log_severity::notice,
+                    label + ": released the loop device of a dead engine");
+        }
     }
 }
 
-void configure(keeper_job& job) {
+void make_names(keeper_job& job) {
     const std::string& directory = job.argument(0);
     const std::uint32_t minor = number(job.argument(1));
-    job.remember("device:" + job.argument(1), "device-remove", arguments_from(job));
-    clear_leftover(job, node_path(directory, minor));
+    clear_leftovers(job);
     if (auto made = put_resting_node(directory, minor); !made) {
         return tell(job, made.error());
     }
@@ -85,6 +80,14 @@ void remove(keeper_job& job) {
     job.forget("device:" + job.argument(1));
 }
 
+void configure(keeper_job& job) {
+    job.remember("device:" + job.argument(1), "device-remove", arguments_from(job));
+    make_names(job);
+    if (job.error() != 0) {
+        remove(job);
+    }
+}
+
 void open_fuse(keeper_job& job) {
     auto made = mount_fuse();
     if (!made) {
@@ -97,9 +100,8 @@ void open_fuse(keeper_job& job) {
 result<> attach_and_show(const keeper_job& job) {
     const std::string& directory = job.argument(0);
     const std::uint32_t minor = number(job.argument(1));
-    const std::string file = "drbd" + job.argument(1);
+    const std::string& file = job.argument(2);
     loop_request wanted;
-    wanted.label = job.argument(2);
     wanted.logical_block_bytes = number(job.argument(3));
     wanted.read_only = job.argument(4) == "1";
     const host::owned_fd backing{::openat(
@@ -163,10 +165,9 @@ void detach(keeper_job& job) {
 
 void grow(keeper_job& job) {
     const std::string& label = job.argument(0);
-    const std::string file = "drbd" + job.argument(1);
     // Asking for the attributes makes the kernel's inode take the new size.
     struct stat fresh = {};
-    if (::fstatat(job.fd(0), file.c_str(), &fresh, 0) != 0) {
+    if (::fstatat(job.fd(0), label.c_str(), &fresh, 0) != 0) {
         job.refuse(errno, "the FUSE file of the volume does not answer");
         return;
     }

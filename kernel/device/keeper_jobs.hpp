@@ -7,10 +7,10 @@
 //                                              all that there are afterwards
 //   device-open-fuse                           -> descriptors: /dev/fuse, the mount
 //   device-attach DIR MINOR LABEL BLOCK RO     + descriptor of the mount: a loop device on the
-//                                              file drbdN there, and the node made its own
+//                                              file LABEL there, and the node made its own
 //   device-detach DIR MINOR LABEL FORCE        -> "done" or "in-use", and by whom; also how the
 //                                              keeper undoes the above
-//   device-grow LABEL MINOR                    + descriptor of the mount: the loop device takes
+//   device-grow LABEL                          + descriptor of the mount: the loop device takes
 //                                              the size that the file has now
 #pragma once
 

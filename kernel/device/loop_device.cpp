@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <memory>
 
@@ -66,11 +65,6 @@ bool get_status(int fd, loop_info64& info) {
     return ::ioctl(fd, LOOP_GET_STATUS64, &info) == 0;
 }
 
-std::string label_of(const loop_info64& info) {
-    const auto* text = reinterpret_cast<const char*>(info.lo_file_name);
-    return {text, ::strnlen(text, LO_NAME_SIZE)};
-}
-
 tl::unexpected<error> no_loop(int errno_value, const std::string& what, const std::string& where) {
     return fail_errno(errno_value, what, where,
                       "load the loop module, or use the NBD socket instead of the device node");
@@ -91,8 +85,6 @@ result<loop_device> attach_loop(const loop_request& wanted) {
     if (wanted.read_only) {
         config.info.lo_flags |= LO_FLAGS_READ_ONLY;
     }
-    std::memcpy(config.info.lo_file_name, wanted.label.data(),
-                std::min<std::size_t>(wanted.label.size(), LO_NAME_SIZE - 1));
     for (int attempt = 0; attempt < attempts_max; ++attempt) {
         const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
         if (number < 0) {
@@ -120,18 +112,25 @@ result<loop_device> attach_loop(const loop_request& wanted) {
                 "try again");
 }
 
-std::optional<loop_device> find_loop(const std::string& label) {
+std::vector<int> loops_in_use() {
+    std::vector<int> numbers;
     const std::unique_ptr<DIR, int (*)(DIR*)> directory{::opendir("/sys/block"), ::closedir};
     while (directory != nullptr) {
         const dirent* entry = ::readdir(directory.get());
         if (entry == nullptr) {
             break;
         }
-        if (std::strncmp(entry->d_name, "loop", 4) != 0 ||
-            ::access(("/sys/block/" + std::string(entry->d_name) + "/loop").c_str(), F_OK) != 0) {
-            continue; // not a loop device, or one without a file
+        const std::string name = entry->d_name;
+        if (name.rfind("loop", 0) == 0 &&
+            ::access(("/sys/block/" + name + "/loop").c_str(), F_OK) == 0) {
+            numbers.push_back(static_cast<int>(std::strtol(name.c_str() + 4, nullptr, 10)));
         }
-        const auto number = static_cast<int>(std::strtol(entry->d_name + 4, nullptr, 10));
+    }
+    return numbers;
+}
+
+std::optional<loop_device> find_loop(const std::string& label) {
+    for (const int number : loops_in_use()) {
         if (loop_label(number) == label) {
             return loop_device{number, device_of(number)};
         }
@@ -141,17 +140,17 @@ std::optional<loop_device> find_loop(const std::string& label) {
 
 // Clearing a device that others have open answers 0 and only marks it to be cleared with the last
 // close. Whether it was cleared can be told from the state afterwards: a device that is on its way
-// out has no status any more. One that still has it gets the mark taken back.
+// out has no status any more (ENXIO). One that still has it gets the mark taken back.
 loop_release release_loop(int number, const std::string& label, bool force) {
     const auto fd = open_loop(number, O_RDONLY);
-    loop_info64 info = {};
-    if (!fd.valid() || !get_status(fd.get(), info) || label_of(info) != label) {
+    if (!fd.valid() || loop_label(number) != label) {
         return loop_release::gone;
     }
     if (::ioctl(fd.get(), LOOP_CLR_FD, 0) != 0) {
         return errno == ENXIO ? loop_release::gone : loop_release::in_use;
     }
-    if (force || !get_status(fd.get(), info) || label_of(info) != label) {
+    loop_info64 info = {};
+    if (force || (!get_status(fd.get(), info) && errno == ENXIO)) {
         return loop_release::done;
     }
     info.lo_flags &= ~static_cast<unsigned>(LO_FLAGS_AUTOCLEAR);
@@ -161,8 +160,7 @@ loop_release release_loop(int number, const std::string& label, bool force) {
 
 result<> grow_loop(int number, const std::string& label) {
     const auto fd = open_loop(number, O_RDONLY);
-    loop_info64 info = {};
-    if (!fd.valid() || !get_status(fd.get(), info) || label_of(info) != label) {
+    if (!fd.valid() || loop_label(number) != label) {
         return fail("the loop device is no longer ours", loop_path(number),
                     "make the resource Secondary and Primary again");
     }
@@ -174,9 +172,10 @@ result<> grow_loop(int number, const std::string& label) {
 }
 
 std::string loop_label(int number) {
-    const auto fd = open_loop(number, O_RDONLY);
-    loop_info64 info = {};
-    return fd.valid() && get_status(fd.get(), info) ? label_of(info) : std::string{};
+    std::ifstream file{"/sys/block/loop" + std::to_string(number) + "/loop/backing_file"};
+    std::string path;
+    std::getline(file, path);
+    return path.size() > 1 && path.rfind('/') == 0 ? path.substr(1) : std::string{};
 }
 
 } // namespace lockstep::device

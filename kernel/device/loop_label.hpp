@@ -1,6 +1,6 @@
-// The names that our loop devices carry (lo_file_name, seen by `losetup -l` users through
-// LOOP_GET_STATUS64): which process serves the file behind the device. Loop devices belong to the
-// whole machine, so processes of other containers must not be taken for dead ones.
+// The names of the files behind our loop devices, as `losetup -l` shows them: which process serves
+// the file. Loop devices belong to the whole machine, so processes of other containers must not be
+// taken for dead ones.
 //
 //   lockstep:drbdMINOR:PID-NAMESPACE:PID:START-TIME:COUNT
 #pragma once

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <memory>
 
@@ -16,6 +17,21 @@ namespace lockstep::device {
 namespace {
 
 constexpr int backlog = 16;
+
+// The kernel closes a killed process's sockets late if io_uring waited on them: it is not enough
+// that a connection can be made, the process that listened must exist.
+bool somebody_listens(const sockaddr_un& address) {
+    const host::owned_fd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        return errno == EAGAIN; // it has as many clients waiting as it can
+    }
+    ucred listener = {};
+    socklen_t size = sizeof listener;
+    if (::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0) {
+        return true;
+    }
+    return listener.pid == 0 || ::kill(listener.pid, 0) == 0 || errno != ESRCH;
+}
 
 // A socket file without a listener is what a killed process leaves.
 result<> clear_the_way(const std::string& path, const sockaddr_un& address) {
@@ -27,9 +43,7 @@ result<> clear_the_way(const std::string& path, const sockaddr_un& address) {
         return fail("cannot make the NBD socket: something else has that name", path,
                     "move it away, or name another socket");
     }
-    host::owned_fd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-    if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
-        errno == EAGAIN) {
+    if (somebody_listens(address)) {
         return fail("cannot make the NBD socket: another process listens there", path,
                     "stop that process, or name another socket");
     }

@@ -179,9 +179,8 @@ void volume_device::got_mount(host::keeper_answer answer, const volume_propertie
     mount_ = std::move(answer.fds[1]);
     const std::string minor = std::to_string(names_.minor);
     fuse_channel_owner& owner = *this;
-    channel_ =
-        std::make_unique<fuse_channel>(around_.loop, std::move(answer.fds[0]), "drbd" + minor,
-                                       properties, around_.engine, around_.buffers, owner);
+    channel_ = std::make_unique<fuse_channel>(around_.loop, std::move(answer.fds[0]), label_,
+                                              properties, around_.engine, around_.buffers, owner);
     call("device-attach",
          {around_.directory, minor, label_, std::to_string(properties.logical_block_bytes),
           properties.read_only ? "1" : "0"},
@@ -257,11 +256,10 @@ void volume_device::grow(std::uint64_t size_bytes, on_done done) {
             return;
         }
         channel_->grow(size_bytes);
-        call("device-grow", {label_, std::to_string(names_.minor)}, true,
-             [this, done](const auto& answer) {
-                 step_ended();
-                 done(result_of(answer, "the loop device did not take the new size"));
-             });
+        call("device-grow", {label_}, true, [this, done](const auto& answer) {
+            step_ended();
+            done(result_of(answer, "the loop device did not take the new size"));
+        });
     });
 }
 
