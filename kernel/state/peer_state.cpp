@@ -60,7 +60,7 @@ peer_state_view look_at_peer_state(const peer_state_facts& facts) {
     peer_state_view view;
     view.peer_disk = real_peer_disk(reported.disk, facts.peer_inconsistent);
     view.all_synced = facts.bits_left <= facts.bits_failed;
-    if (own.connection <= connection::tear_down) {
+    if (own.connection <= connection::tear_down || !well_formed(reported)) {
         view.meaning = peer_state_meaning::closing;
         return view;
     }

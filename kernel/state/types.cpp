@@ -147,6 +147,16 @@ volume_state unpack(std::uint32_t bits) {
     return value;
 }
 
+bool well_formed(const volume_state& value) {
+    return value.role <= role::secondary && value.peer_role <= role::secondary &&
+           value.connection <= connection::behind && value.disk <= disk::up_to_date &&
+           value.peer_disk <= disk::up_to_date;
+}
+
+bool well_formed(std::uint32_t bits) {
+    return well_formed(unpack(bits));
+}
+
 volume_state mirrored(const volume_state& value) {
     volume_state ours = value;
     ours.role = value.peer_role;

@@ -78,6 +78,10 @@ struct volume_state {
 
 std::uint32_t pack(const volume_state& value);
 volume_state unpack(std::uint32_t bits);
+// Whether every field of a word from outside has a value that exists. Bits beyond the fields are
+// ignored. A peer that sends anything else is not to be talked to (ProtocolError).
+bool well_formed(std::uint32_t bits);
+bool well_formed(const volume_state& value);
 
 // The peer's view turned into ours: role and peer_role, disk and peer_disk exchanged.
 volume_state mirrored(const volume_state& value);

@@ -74,9 +74,12 @@ void connected_nodes_decide_again_on_attach_invalidate_and_force(void**) {
     assert_int_equal(look_at_peer_state(facts).meaning, peer_state_meaning::handshake);
 }
 
-void a_state_for_a_closing_connection_is_dropped(void**) {
+void a_state_for_a_closing_connection_or_without_sense_is_dropped(void**) {
     peer_state_facts facts = connected();
     facts.own.connection = connection::tear_down;
+    assert_int_equal(look_at_peer_state(facts).meaning, peer_state_meaning::closing);
+    facts = connected();
+    facts.reported.disk = static_cast<disk>(15);
     assert_int_equal(look_at_peer_state(facts).meaning, peer_state_meaning::closing);
 }
 
@@ -211,7 +214,7 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(two_disks_that_meet_decide_the_handshake),
         cmocka_unit_test(connected_nodes_decide_again_on_attach_invalidate_and_force),
-        cmocka_unit_test(a_state_for_a_closing_connection_is_dropped),
+        cmocka_unit_test(a_state_for_a_closing_connection_or_without_sense_is_dropped),
         cmocka_unit_test(a_negotiating_peer_shows_what_stands_behind_it),
         cmocka_unit_test(the_target_tells_the_source_that_the_resync_has_ended),
         cmocka_unit_test(the_end_of_a_verify_is_told),

@@ -92,6 +92,16 @@ void a_packed_state_unpacks_to_itself(void**) {
     assert_true(passed);
 }
 
+void words_with_values_that_do_not_exist_are_told_apart(void**) {
+    assert_true(well_formed(0xff80'0000U));
+    assert_true(well_formed(pack(volume_state())));
+    assert_false(well_formed(0x3));        // role
+    assert_false(well_formed(0xc));        // peer role
+    assert_false(well_formed(24U << 4U));  // connection
+    assert_false(well_formed(9U << 9U));   // disk
+    assert_false(well_formed(15U << 13U)); // peer disk
+}
+
 void each_flag_has_its_bit(void**) {
     volume_state value = unpack(0);
     value.suspended_user = true;
@@ -124,6 +134,7 @@ int main() {
         cmocka_unit_test(every_verdict_has_a_sentence_and_every_refusal_a_remedy),
         cmocka_unit_test(requests_have_the_words_that_were_captured),
         cmocka_unit_test(a_packed_state_unpacks_to_itself),
+        cmocka_unit_test(words_with_values_that_do_not_exist_are_told_apart),
         cmocka_unit_test(each_flag_has_its_bit),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
