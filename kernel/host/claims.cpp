@@ -82,4 +82,9 @@ void claims::release(std::string_view key) {
     held_.erase(found);
 }
 
+int claims::descriptor(std::string_view key) const {
+    const auto found = held_.find(key);
+    return found == held_.end() ? -1 : found->second.get();
+}
+
 } // namespace lockstep::host

@@ -51,6 +51,16 @@ void close_all_but(std::vector<int> keep) {
     ::close_range(first, ~0U, 0);
 }
 
+void detach_standard_streams() {
+    const int null = ::open("/dev/null", O_RDWR);
+    for (int fd = 0; fd <= 2; ++fd) {
+        ::dup2(null, fd);
+    }
+    if (null > 2) {
+        ::close(null);
+    }
+}
+
 void name_process(const char* kind) {
     ::prctl(PR_SET_NAME, kind, 0, 0, 0);
 }
@@ -60,6 +70,7 @@ void name_process(const char* kind) {
         std::signal(signal_number, SIG_IGN);
     }
     close_all_but({socket});
+    detach_standard_streams();
     name_process("lockstep-log");
     log_writer_settings writer;
     writer.name = "lockstep-" + settings.resource;
@@ -71,7 +82,9 @@ void name_process(const char* kind) {
 
 [[noreturn]] void be_keeper(int socket, int log, const keeper_settings& settings,
                             std::span<const keeper_operation> operations) {
-    close_all_but({socket, log});
+    close_all_but(settings.held_fd >= 0 ? std::vector<int>{socket, log, settings.held_fd}
+                                        : std::vector<int>{socket, log});
+    detach_standard_streams();
     name_process("lockstep-keeper");
     std::vector<keeper_operation> all(host_operations().begin(), host_operations().end());
     all.insert(all.end(), operations.begin(), operations.end());

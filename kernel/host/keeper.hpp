@@ -26,6 +26,9 @@ struct keeper_settings {
     std::string log_target;                   // "syslog", or the name of a file
     std::string log_fallback;                 // a file while there is no syslog; may be empty
     std::vector<std::string> restart_command; // run after a crash of the engine; empty: nothing
+    // Kept open by the keeper until it has cleaned up: the lock of the claim on the resource, so
+    // that no successor begins before. -1: none.
+    int held_fd = -1;
 };
 
 struct keeper_call {

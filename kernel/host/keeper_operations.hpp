@@ -4,6 +4,7 @@
 //       -> descriptor; values: size in bytes, logical block in bytes, "discard" or "", device
 //       number
 //   close-disk, with its descriptor: the job's is the last one
+//   nothing -> values "0", ""
 //   run-helper PROGRAM NAME TARGET [NAME=VALUE...]
 //       -> values: exit status as DRBD counts it (0 if killed by a signal, or not startable),
 //          then "", or why there was none: "signal N", "cannot start ..." (see helper_run.cpp)

@@ -161,7 +161,7 @@ result<owned_fd> peer_link::listening_socket() const {
 }
 
 result<> peer_link::set_addresses(const socket_address& local, const socket_address& peer) {
-    LOCKSTEP_CHECK(!open_);
+    close();
     if (local.raw.ss_family != peer.raw.ss_family) {
         return fail("the two addresses are of different families",
                     local.text() + ", " + peer.text(),

@@ -43,7 +43,7 @@ struct stage {
         directory = ::mkdtemp(name);
         keeper_settings settings;
         settings.resource = "r0";
-        settings.log_target = directory + "/log";
+        settings.log_target = "/dev/null";
         keeper_ = std::move(*keeper::start(settings, {}));
         loop = std::move(*event_loop::create());
         keeper_->run_on(*loop);

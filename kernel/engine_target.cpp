@@ -1,0 +1,109 @@
+#include "kernel/engine_target.hpp"
+
+#include <utility>
+
+#include "kernel/state/types.hpp"
+
+namespace lockstep::engine {
+
+using control::command;
+using control::reply;
+using control::request;
+
+namespace {
+
+reply in_use(const std::string& who) {
+    reply out;
+    out.ok = false;
+    out.is_state_change = true;
+    out.code = static_cast<int>(state::verdict::device_in_use);
+    out.text = std::string(state::text(state::verdict::device_in_use));
+    out.remedy = std::string(state::remedy(state::verdict::device_in_use));
+    out.info = {"in use by " + who};
+    return out;
+}
+
+} // namespace
+
+void target::execute(const request& what, on_reply done) {
+    switch (what.what) {
+    case command::primary:
+        begin([this, what, done = std::move(done)] { promote(what, done); });
+        break;
+    case command::secondary:
+    case command::down:
+        begin([this, what, done = std::move(done)] { demote(what, false, done); });
+        break;
+    case command::resource_options:
+        inner_.execute(what, [this, done = std::move(done)](reply end) {
+            if (end.ok) {
+                options_changed_();
+            }
+            done(std::move(end));
+        });
+        break;
+    default:
+        inner_.execute(what, std::move(done));
+    }
+}
+
+void target::force_down(on_reply done) {
+    request what;
+    what.what = command::down;
+    begin([this, what, done = std::move(done)] { demote(what, true, done); });
+}
+
+void target::begin(std::function<void()> step) {
+    if (busy_) {
+        waiting_.push_back(std::move(step));
+        return;
+    }
+    busy_ = true;
+    step();
+}
+
+void target::ended() {
+    busy_ = false;
+    if (!waiting_.empty()) {
+        const auto next = std::move(waiting_.front());
+        waiting_.pop_front();
+        begin(next);
+    }
+}
+
+void target::promote(const request& what, const on_reply& done) {
+    inner_.execute(what, [this, done](const reply& end) {
+        if (!end.ok) {
+            done(end);
+            ended();
+            return;
+        }
+        volumes_.follow([this, done, end](const result<>& published) {
+            reply told = end;
+            if (!published) {
+                // Primary all the same: a volume that failed can still be reached by other ways.
+                told.info.push_back(published.error().text());
+            }
+            done(told);
+            ended();
+        });
+    });
+}
+
+void target::demote(const request& what, bool force, const on_reply& done) {
+    volumes_.withdraw_all(force, [this, what, done](const std::string& user) {
+        if (!user.empty()) {
+            done(in_use(user));
+            volumes_.release();
+            ended();
+            return;
+        }
+        inner_.execute(what, [this, done](const reply& end) {
+            done(end);
+            volumes_.release();
+            ended();
+        });
+    });
+}
+
+} // namespace lockstep::engine
