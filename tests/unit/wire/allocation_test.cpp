@@ -19,7 +19,7 @@ using step = wire::packet_stream::step;
 constexpr wire::protocol newest{wire::version_max, wire::feature::all};
 
 void packets_are_encoded_split_and_decoded_without_allocation(void**) {
-    std::vector<std::byte> connection(64 * 1024);
+    std::vector<std::byte> connection(65536);
     std::vector<std::byte> memory(4096);
     wire::packet_stream stream(wire::socket_kind::data);
     stream.set_rules(newest);
