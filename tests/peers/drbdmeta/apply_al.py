@@ -136,6 +136,8 @@ class Case:
                 disk.write(self.md + 88, bytes(8))
 
     def compare(self, tap, name):
+        looks = self.pair.both("dump-md")
+        tap.check(f"{name}: dump-md before it: same answer", same(looks, err=True), show(looks))
         answers = self.pair.both("apply-al")
         tap.check(f"{name}: same answer", same(answers, err=True), show(answers))
         tap.check(f"{name}: same bytes", self.pair.same_bytes(), self.pair.difference())
@@ -180,7 +182,7 @@ def compare_84(tap, rng):
                 if torn:
                     log.tear(rng.randrange(4096))
                 case.put(log.area(), UNCLEAN, CONSISTENT | UP_TO_DATE | PRIMARY, slots)
-                case.compare(tap, f"{'torn ' if torn else ''}log of a Primary with {slots} slots, "
+                case.compare(tap, f"{'torn ' if torn else ''}log of a Primary, {stripes} stripes, "
                                   f"{index} on {size} bytes")
     with Case(rng, 64 * MIB, "internal") as case:
         log = random_log(rng, case, 67, 0, 20)

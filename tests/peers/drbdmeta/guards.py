@@ -6,12 +6,13 @@ usage: guards.py OUR_DRBDMETA ORIGINAL_DRBDMETA
 """
 import fcntl
 import os
+import pty
 import stat
 import struct
 import subprocess
 import sys
 
-from pair import GIB, KIB, MIB, MINORS, Pair, Tap, enter, same, show
+from pair import KIB, MIB, MINORS, Answer, Pair, Tap, enter, same, show
 
 FORCE = ("--force",)
 
@@ -149,6 +150,42 @@ def compare_use_by_others(tap):
             lock.close()
 
 
+def typed(pair, program, disk, text, *words):
+    """Like pair.run, but at a terminal where somebody types."""
+    controller, terminal = pty.openpty()
+    command = [pair.programs[program], str(MINORS[disk]), "v08", pair.disks[disk].device,
+               pair.index, *words]
+    with subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
+        os.close(terminal)
+        os.write(controller, text.encode())
+        out, err = process.communicate(timeout=60)
+    os.close(controller)
+    process.stdout, process.stderr = out, err
+    return Answer(process, pair.disks[disk].device, MINORS[disk], pair.programs[program])
+
+
+def compare_dialogues(tap):
+    for words in (("create-md",), ("wipe-md",), ("set-gi", "5:6"), ("restore-md", "dump")):
+        for text in ("yes\n", "no\n", "\n", "YES\n", "yes please\n", "ye\n", " yes\n", "\x04"):
+            with Pair(32 * MIB, "internal") as pair:
+                pair.both("create-md")
+                before = pair.disks[0].blocks()
+                if words[-1] == "dump":
+                    path = os.path.join(pair.directory, "dump")
+                    with open(path, "w", encoding="ascii") as file:
+                        file.write(pair.run(1, 1, "dump-md").out)
+                    words = (words[0], path)
+                answers = [typed(pair, who, who, text, *words) for who in (0, 1)]
+                name = f"{words[0]} answered by {text!r}"
+                tap.check(f"{name}: same answer", same(answers, err=True), show(answers))
+                tap.check(f"{name}: same bytes", pair.same_bytes(), pair.difference())
+                if text != "yes\n":
+                    tap.check(f"{name}: nothing is changed", pair.disks[0].blocks() == before)
+                if words[0] == "restore-md":
+                    words = ("restore-md", "dump")
+
+
 def compare_attached(tap):
     with Pair(32 * MIB, "internal") as pair:
         pair.both("create-md")
@@ -195,6 +232,7 @@ def main():
     refuse_more(tap)
     refuse_other_versions(tap)
     compare_use_by_others(tap)
+    compare_dialogues(tap)
     compare_attached(tap)
     compare_plain_files(tap)
     return tap.finish()
