@@ -114,7 +114,7 @@ void host(writer& out, const host_section& row) {
         out.wide_pair("alternate-link-address", address_text(*row.alternate_address));
     }
     if (row.node_id) {
-        out.wide_pair("node-id", *row.node_id);
+        out.line(fmt::format("node-id {};", *row.node_id));
     }
     if (row.proxy) {
         proxy_of_host(out, *row.proxy);

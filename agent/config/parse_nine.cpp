@@ -1,6 +1,8 @@
 // What DRBD 9 added and a resource of two nodes can use, brought to the form of 8.4; and the
 // blocks of `drbdsetup show`.
 #include <algorithm>
+#include <array>
+#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -67,22 +69,20 @@ void parser::parse_connection(resource& owner) {
 bool parser::parse_connection_statement(resource& owner, unsigned& hosts, unsigned& paths) {
     switch (word()) {
     case key::net:
-        expect('{');
-        merge(owner.net_options, parse_option_block(net_section, owner));
+        parse_connection_options(net_section);
         return true;
     case key::disk:
-        expect('{');
-        merge(owner.disk_options, parse_option_block(disk_section, owner));
+        parse_connection_options(disk_section);
         return true;
     case key::volume:
-        parse_connection_volume(owner);
+        parse_connection_volume();
         return true;
     default:
         break;
     }
     const std::string name = token_.kind == token_kind::word ? token_.text : std::string{};
     if (name == "host") {
-        parse_connection_host(owner);
+        parse_connection_host();
         ++hosts;
         return true;
     }
@@ -104,6 +104,27 @@ bool parser::parse_connection_statement(resource& owner, unsigned& hosts, unsign
     return unknown("host | path | net | disk | volume");
 }
 
+void parser::parse_connection_options(const option_section& section) {
+    expect('{');
+    option_list list = parse_option_block(section, connection_);
+    merge(&section == &net_section ? connection_.net_options : connection_.disk_options,
+          std::move(list));
+}
+
+// What a connection says is more specific than what its resource says.
+void parser::replace(option_list& into, option_list from) {
+    for (option& row : from) {
+        std::erase_if(into, [&](const option& other) { return other.name == row.name; });
+        into.push_back(std::move(row));
+    }
+}
+
+void parser::apply_connection(resource& owner) {
+    replace(owner.net_options, std::move(connection_.net_options));
+    replace(owner.disk_options, std::move(connection_.disk_options));
+    connection_ = {};
+}
+
 bool parser::parse_path_statement(resource& owner, unsigned& hosts) {
     statement_ = here();
     const key kind = word();
@@ -114,7 +135,7 @@ bool parser::parse_path_statement(resource& owner, unsigned& hosts) {
         return true;
     }
     if (token_.kind == token_kind::word && token_.text == "host") {
-        parse_connection_host(owner);
+        parse_connection_host();
         ++hosts;
         return true;
     }
@@ -122,56 +143,104 @@ bool parser::parse_path_statement(resource& owner, unsigned& hosts) {
 }
 
 // host NAME; host NAME port N; host NAME address ADDRESS;
-void parser::parse_connection_host(resource& owner) {
-    const std::string name = expect_string();
+void parser::parse_connection_host() {
+    connection_host found{expect_string(), {}, {}, statement_};
     next();
-    const auto found = std::find_if(owner.hosts.begin(), owner.hosts.end(),
-                                    [&](const auto& host) { return host->has_name(name); });
-    if (!state_.stopped && found == owner.hosts.end()) {
-        return stop(statement_, fmt::format("in resource {}: host {} has no section 'on {} {{ ... "
-                                            "}}' before this connection",
-                                            owner.name, name, name));
-    }
     if (word() == key::address) {
-        const socket_address address = parse_address({name});
-        if (!state_.stopped) {
-            (*found)->address = address;
-        }
-        return;
-    }
-    if (token_.kind == token_kind::word && token_.text == "port") {
-        const std::string port = expect_number();
-        bounded(port, "port", 1, 65535);
+        found.address = parse_address({found.name});
+    } else if (token_.kind == token_kind::word && token_.text == "port") {
+        found.port = expect_number();
+        bounded(*found.port, "port", 1, 65535);
         expect(';');
-        if (!state_.stopped && (*found)->address) {
-            (*found)->address->port = port;
-        }
-        return;
-    }
-    if (!token_.is(';')) {
+    } else if (!token_.is(';')) {
         expected("address | port | ;");
     }
+    connection_hosts_.push_back(std::move(found));
+}
+
+void parser::apply_connection_hosts(resource& owner) {
+    for (connection_host& one : connection_hosts_) {
+        const auto host = std::find_if(owner.hosts.begin(), owner.hosts.end(),
+                                       [&](const auto& row) { return row->has_name(one.name); });
+        if (host == owner.hosts.end()) {
+            state_.diag.error(one.at, fmt::format("in resource {}: the connection names host {}, "
+                                                  "for which there is no section 'on {} {{ ... }}'",
+                                                  owner.name, one.name, one.name));
+            continue;
+        }
+        if (one.address) {
+            (*host)->address = std::move(one.address);
+        }
+        if (one.port && (*host)->address) {
+            (*host)->address->port = *one.port;
+        }
+    }
+    connection_hosts_.clear();
 }
 
 // volume N { disk { … } }: options of the peer device, those of the volume in 8.4.
-void parser::parse_connection_volume(resource& owner) {
-    const unsigned number = parse_volume_number();
+void parser::parse_connection_volume() {
+    peer_options found{parse_volume_number(), {}, statement_};
     expect('{');
-    option_list found;
     while (!state_.stopped && !next().is('}')) {
         if (word() != key::disk) {
             return expected("disk | }");
         }
         expect('{');
-        merge(found, parse_option_block(disk_section, owner));
+        merge(found.list, parse_option_block(disk_section, connection_));
     }
-    for (const auto& host : owner.hosts) {
-        for (volume& row : host->volumes) {
-            if (row.number == number) {
-                merge(row.disk_options, found);
+    peer_options_.push_back(std::move(found));
+}
+
+void parser::apply_peer_options(resource& owner) {
+    for (const peer_options& one : peer_options_) {
+        bool known = false;
+        for (const auto& host : owner.hosts) {
+            for (volume& row : host->volumes) {
+                if (row.number == one.volume) {
+                    replace(row.disk_options, one.list);
+                    known = true;
+                }
             }
         }
+        if (!known && !state_.stopped) {
+            state_.diag.error(one.at, fmt::format("in resource {}: the connection has options for "
+                                                  "volume {}, which does not exist",
+                                                  owner.name, one.volume));
+        }
     }
+    peer_options_.clear();
+}
+
+// require-drbd-module-version-{eq,ne,gt,ge,lt,le} X.Y.Z; compared with the version of the engine's
+// control interface. False if the current word is another one.
+bool parser::parse_required_version() {
+    constexpr std::string_view prefix = "require-drbd-module-version-";
+    constexpr std::array<int, 3> ours{8, 4, 11};
+    if (token_.kind != token_kind::word || token_.text.substr(0, prefix.size()) != prefix) {
+        return false;
+    }
+    const std::string relation = token_.text.substr(prefix.size());
+    const std::string version = next().text;
+    std::array<int, 3> wanted{};
+    char rest = 0;
+    const int fields =
+        std::sscanf(version.c_str(), "%d.%d.%d%c", &wanted[0], &wanted[1], &wanted[2], &rest);
+    const bool known = relation == "eq"   ? ours == wanted
+                       : relation == "ne" ? ours != wanted
+                       : relation == "gt" ? ours > wanted
+                       : relation == "ge" ? ours >= wanted
+                       : relation == "lt" ? ours < wanted
+                                          : relation == "le" && ours <= wanted;
+    if (fields < 2 || fields > 3) {
+        expected("a version like 8.4.0");
+    } else if (!known) {
+        stop(statement_, fmt::format("this configuration requires a driver version {} {}, and this "
+                                     "engine is 8.4.11",
+                                     relation, version));
+    }
+    expect(';');
+    return true;
 }
 
 // connection-mesh { hosts A B; net { … } }
@@ -185,8 +254,7 @@ void parser::parse_mesh(resource& owner) {
         if (token_.kind == token_kind::word && token_.text == "hosts") {
             names = host_names(';');
         } else if (word() == key::net) {
-            expect('{');
-            merge(owner.net_options, parse_option_block(net_section, owner));
+            parse_connection_options(net_section);
         } else {
             return expected("hosts | net");
         }

@@ -9,6 +9,9 @@ namespace lockstep::config {
 // The opening brace has been read.
 std::unique_ptr<resource> parser::parse_resource(std::string name, bool is_common) {
     state_.in_resource.clear();
+    peer_options_.clear();
+    connection_hosts_.clear();
+    connection_ = {};
     auto owner = std::make_unique<resource>();
     owner->name = std::move(name);
     owner->start = here();
@@ -148,13 +151,16 @@ void parser::finish_resource(resource& owner, int start_line, bool is_common) {
         state_.diag.error(end, "in the common section, there are no host sections allowed.");
         return;
     }
+    apply_connection(owner);
     if (state_.from_show) {
-        return;
+        return apply_peer_options(owner);
     }
+    apply_connection_hosts(owner);
     for (const auto& host : owner.hosts) {
         inherit_volumes(owner, *host);
         check_complete(owner, *host);
     }
+    apply_peer_options(owner);
     compare_volumes(owner);
 }
 

@@ -173,7 +173,9 @@ void parser::parse_top_level() {
             parse_include();
             break;
         default:
-            expected("global | common | resource | skip | include");
+            if (!parse_required_version()) {
+                expected("global | common | resource | skip | include");
+            }
         }
     }
 }

@@ -78,6 +78,7 @@ private:
     void parse_include();
     void include_file(const std::string& name, bool by_pattern);
     void parse_new_resource();
+    bool parse_required_version();
 
     // parse_options.cpp
     option_list parse_option_block(const option_section& section, resource& owner);
@@ -125,6 +126,9 @@ private:
     void parse_protocol(resource& owner);
     void finish_resource(resource& owner, int start_line, bool is_common);
     void inherit_volumes(const resource& owner, host_section& host);
+    void apply_peer_options(resource& owner);
+    void apply_connection_hosts(resource& owner);
+    void apply_connection(resource& owner);
     void check_complete(const resource& owner, const host_section& host);
     void missing(const resource& owner, const host_section& host, std::string_view word);
     void compare_volumes(const resource& owner);
@@ -133,11 +137,13 @@ private:
     bool parse_statement_of_9(resource& owner);
     void parse_connection(resource& owner);
     bool parse_connection_statement(resource& owner, unsigned& hosts, unsigned& paths);
+    void parse_connection_options(const option_section& section);
     bool parse_path_statement(resource& owner, unsigned& hosts);
-    void parse_connection_host(resource& owner);
-    void parse_connection_volume(resource& owner);
+    void parse_connection_host();
+    void parse_connection_volume();
     void parse_mesh(resource& owner);
     void merge(option_list& into, option_list from);
+    void replace(option_list& into, option_list from);
     host_section& shown_host(resource& owner, bool remote);
 
     parse_state& state_;
@@ -145,6 +151,22 @@ private:
     lexer lexer_;
     token token_;
     position statement_; // where the statement being parsed began
+    // volume N { disk { … } } of this resource's connection {}; its volumes may come later.
+    struct peer_options {
+        unsigned volume;
+        option_list list;
+        position at;
+    };
+    std::vector<peer_options> peer_options_;
+    // The hosts of its connection {} or path {}; their sections may come later, too.
+    struct connection_host {
+        std::string name;
+        std::optional<socket_address> address;
+        std::optional<std::string> port;
+        position at;
+    };
+    std::vector<connection_host> connection_hosts_;
+    resource connection_; // the options of its connection {}
 };
 
 // The sections of options, shared by the files above.

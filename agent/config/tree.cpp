@@ -12,6 +12,12 @@ const option* find_option(const option_list& list, std::string_view name) {
     return found == list.end() ? nullptr : &*found;
 }
 
+const option* find_last_option(const option_list& list, std::string_view name) {
+    const auto found = std::find_if(list.rbegin(), list.rend(),
+                                    [&](const option& row) { return row.name == name; });
+    return found == list.rend() ? nullptr : &*found;
+}
+
 std::string socket_address::setup_text() const {
     return family == "ipv6" ? fmt::format("{}:[{}]:{}", family, host, port)
                             : fmt::format("{}:{}:{}", family, host, port);

@@ -22,8 +22,11 @@ struct option {
 
 using option_list = std::vector<option>;
 
-// Null if the list has no option of that name; the first one wins, as in DRBD.
+// Null if the list has no option of that name. Of several the first is found, which is the one
+// that counts for handlers.
 const option* find_option(const option_list& list, std::string_view name);
+// The last one: the one that counts for drbdsetup, which is given them all.
+const option* find_last_option(const option_list& list, std::string_view name);
 
 struct socket_address {
     std::string family; // ipv4, ipv6, ssocks or sdp

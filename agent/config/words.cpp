@@ -188,7 +188,7 @@ constexpr std::array disk_words{
 };
 
 constexpr std::array handler_words{
-    word_of_9{"disconnected", "the engine does not call it"},
+    word_of_9{"disconnected", daemon},
     word_of_9{"quorum-lost", daemon},
 };
 

@@ -128,9 +128,9 @@ command_words backend::disconnect(const config::resource& owner) const {
 command_words backend::resize(const config::resource& owner, const config::volume& row) const {
     command_words words = start("resize");
     words.push_back(minor_text(row));
-    const config::option* size = config::find_option(row.disk_options, "size");
+    const config::option* size = config::find_last_option(row.disk_options, "size");
     if (size == nullptr) {
-        size = config::find_option(owner.disk_options, "size");
+        size = config::find_last_option(owner.disk_options, "size");
     }
     if (size != nullptr) {
         words.push_back(fmt::format("--size={}", *size->value));
@@ -146,7 +146,7 @@ command_words backend::wait_connect(const config::resource& owner, const config:
     command_words words = setup("wait-connect", row);
     words.resize(3);
     if (stacked_mode && !owner.stacked_timeouts) {
-        const config::option* interval = config::find_option(owner.net_options, "connect-int");
+        const config::option* interval = config::find_last_option(owner.net_options, "connect-int");
         const options::option_row* known = options::find(options::section::net, "connect-int");
         const std::int64_t seconds = options::number_of(
             *known, interval == nullptr ? known->default_text : *interval->value);

@@ -167,6 +167,8 @@ constexpr std::array table{
     for_engine("initial-split-brain", true),
     for_engine("split-brain", true),
     for_engine("out-of-sync", true),
+    for_engine("disconnected", false),
+    for_engine("quorum-lost", false),
 
     for_experts(per_volume("suspend-io", setup_short)),
     for_experts(per_volume("resume-io", setup_short)),

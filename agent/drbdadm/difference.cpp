@@ -13,7 +13,7 @@ using config::option_list;
 using options::option_row;
 
 std::string_view value_in(const option_list& list, const option_row& row) {
-    const config::option* found = config::find_option(list, row.name);
+    const config::option* found = config::find_last_option(list, row.name);
     return found == nullptr || !found->value ? row.default_text : std::string_view(*found->value);
 }
 

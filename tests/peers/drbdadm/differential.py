@@ -2,7 +2,8 @@
 """Random configurations through our drbdadm and the originals of drbd-utils, side by side.
 
 usage: differential.py DRBDADM [--seed N] [--count N] [--seconds N] [--each N]
-                       [--original-84 PATH] [--original-83 PATH] [--keep DIRECTORY]
+                       [--group N] [--original-84 PATH] [--original-83 PATH] [--original-9 PATH]
+                       [--keep DIRECTORY]
 
 Compared: accepted or not (exit code), dump, dump-xml, the lines of dry runs, the values of sh-...
 commands. Differences that are meant are in differences.tsv, each with its reason.
@@ -35,6 +36,8 @@ COMMANDS = [["dump"], ["-v", "dump"], ["dump-xml"], ["-d", "sh-status"], ["sh-re
             ["-d", "out-of-sync", "minor-10"], ["-d", "up", "r1/0"], ["-d", "down", "r1/0"],
             ["sh-udev", "minor-10"], ["sh-udev", "r1/1"], ["-d", "-d", "up", "all"]]
 COMMANDS += [["-d", name, "all"] for name in FOR_ALL] + [[name, "all"] for name in QUERIES]
+# What does not depend on the generation of the driver (sh-resources has a line each in 9).
+VALUES = [["sh-nop"], ["sh-mod-parms"]] + [[name, "all"] for name in QUERIES]
 PARSE_ONLY = [["dump"], ["sh-nop"]]
 
 
@@ -47,7 +50,8 @@ class Side:
 
     def run(self, words, config):
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "__DRBD_NODE__": "alpha",
-               "INIT_VERSION": "1", "DRBD_DONT_WARN_ON_VERSION_MISMATCH": "1"}
+               "INIT_VERSION": "1", "DRBD_DONT_WARN_ON_VERSION_MISMATCH": "1",
+               "DRBD_DRIVER_VERSION_OVERRIDE": "9.0.0"}
         done = subprocess.run([self.path, *self.backends, "-c", config, *words], env=env,
                               text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=20, check=False, errors="replace")
@@ -124,7 +128,7 @@ def compare_many(group, comparison, options, seconds):
     while done < options.count and time.monotonic() < end and len(failures) < options.failures:
         seed = f"{options.seed}/{group['number']}/{done}"
         rng = random.Random(seed)
-        text = grammar.Generator(rng, group["old"]).document()
+        text = group["generator"](rng).document()
         if group["mutated"]:
             text = grammar.mutate(rng, text)
         with tempfile.TemporaryDirectory() as directory:
@@ -160,20 +164,30 @@ def groups_of(options, link):
     ours = Side(options.drbdadm, backends)
     theirs = Side(options.original_84, backends)
 
-    def group(name, mutated, old, commands, share, pair=(ours, theirs)):
-        return {"name": name, "mutated": mutated, "old": old, "commands": commands, "share": share,
-                "pair": pair}
+    def of_84(rng):
+        return grammar.Generator(rng)
 
-    groups = [group("valid configurations mean the same to drbdadm 8.4", False, False, COMMANDS,
-                    0.45),
-              group("configurations changed by one token are refused alike", True, False,
-                    PARSE_ONLY, 0.25),
-              group("8.3's syntax means the same to drbdadm 8.4", False, True, COMMANDS, 0.15)]
+    def of_83(rng):
+        return grammar.Generator(rng, old_syntax=True)
+
+    def group(name, mutated, generator, commands, share, pair=(ours, theirs)):
+        return {"name": name, "mutated": mutated, "generator": generator, "commands": commands,
+                "share": share, "pair": pair}
+
+    groups = [group("valid configurations mean the same to drbdadm 8.4", False, of_84, COMMANDS,
+                    0.4),
+              group("configurations changed by one token are refused alike", True, of_84,
+                    PARSE_ONLY, 0.2),
+              group("8.3's syntax means the same to drbdadm 8.4", False, of_83, COMMANDS, 0.15)]
     if os.access(options.original_83, os.X_OK):
         named = os.path.join(link, "drbdadm-83")
         os.symlink(os.path.abspath(options.drbdadm), named)
-        groups.append(group("called as drbdadm-83 it dumps 8.3's layout", False, True, [["dump"]],
-                            0.15, (Side(named, []), Side(options.original_83, []))))
+        groups.append(group("called as drbdadm-83 it dumps 8.3's layout", False, of_83,
+                            [["dump"]], 0.1, (Side(named, []), Side(options.original_83, []))))
+    if os.access(options.original_9, os.X_OK):
+        groups.append(group("9's syntax gives the same values as drbdadm 9", False,
+                            grammar.Generator9, VALUES, 0.15,
+                            (ours, Side(options.original_9, backends))))
     for number, one in enumerate(groups, 1):
         one["number"] = number
     return [one for one in groups if options.group in (None, one["number"])]
@@ -188,6 +202,7 @@ def main():
     parser.add_argument("--each", type=int, default=6, help="commands a configuration")
     parser.add_argument("--original-84", default="/lib/drbd/drbdadm-84")
     parser.add_argument("--original-83", default="/lib/drbd/drbdadm-83")
+    parser.add_argument("--original-9", default="/usr/sbin/drbdadm")
     parser.add_argument("--failures", type=int, default=5, help="stop a group after so many")
     parser.add_argument("--group", type=int, help="only this one")
     parser.add_argument("--keep", help="a directory for the configurations that differ")

@@ -228,6 +228,79 @@ class Generator:
         return "\n".join(self.lines) + "\n"
 
 
+class Generator9(Generator):
+    """DRBD 9's syntax, as far as two nodes use it."""
+
+    RESOURCE = {"quorum": ("majority", "off", "all"), "on-no-quorum": ("io-error", "suspend-io"),
+                "auto-promote": ("yes", "no"), "cpu-mask": ("f",)}
+    NET9 = {"protocol": ("A", "C"), "timeout": ("60", "90"), "verify-alg": ("sha1",),
+            "transport": ("tcp",), "allow-remote-read": ("yes",),
+            "fencing": ("dont-care", "resource-only"), "shared-secret": ('"a b"',)}
+
+    def net9(self):
+        self.open("net")
+        self.values(self.NET9, 4)
+        self.close()
+
+    def host9(self, index, number, with_address):
+        self.open(f"on {HOSTS[index]}")
+        self.line(f"node-id {index};")
+        if with_address:
+            self.line(self.address(index, number))
+        self.close()
+
+    def connection(self, number, shape):
+        if shape == "mesh":
+            self.open("connection-mesh")
+            self.line(f"hosts {' '.join(HOSTS)};")
+        else:
+            self.open("connection")
+            if shape == "path":
+                self.open("path")
+            for index, name in enumerate(HOSTS):
+                self.line(f"host {name} " + self.address(index, number))
+            if shape == "path":
+                self.close()
+            if self.chance(0.3):
+                self.open("volume 0")
+                self.open("disk")
+                self.line("c-max-rate 5M;")
+                self.close()
+                self.close()
+        if self.chance(0.5):
+            self.net9()
+        self.close()
+
+    def resource(self, number):
+        self.open(f"resource r{number}")
+        minor = number * 10
+        if self.chance(0.5):
+            self.volume_body(minor, f"/dev/sd{number}")
+        else:
+            self.open("volume 0")
+            self.volume_body(minor, f"/dev/sd{number}")
+            self.close()
+        if self.chance(0.5):
+            self.open("options")
+            self.values(self.RESOURCE, 3)
+            self.close()
+        if self.chance(0.5):
+            self.net9()
+        shape = self.rng.choice(("plain", "mesh", "hosts", "path"))
+        before = self.chance(0.3) and shape in ("hosts", "path")
+        if before:
+            self.connection(number, shape)
+        for index in range(len(HOSTS)):
+            self.host9(index, number, shape in ("plain", "mesh"))
+        if shape != "plain" and not before:
+            self.connection(number, shape)
+        self.close()
+
+    def sections(self):
+        if self.chance(0.5):
+            self.net9()
+
+
 TOKEN = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|[A-Za-z0-9/._-]+|[{};:\[\]]')
 INTRUDERS = ("{", "}", ";", "disk", "net", "on", "volume", "bogus-word", "99999999", "-1", '"open',
              "123456789", "10.0.0.1", "no", "yes", "include", "skip", "x" * 129, "@", "0")

@@ -287,7 +287,8 @@ void connections_of_9_are_brought_to_the_form_of_8_4(void**) {
         read("resource r { device minor 1; disk /dev/s; meta-disk internal;\n"
              "on a { node-id 0; } on b { node-id 1; }\n"
              "connection { host a address 10.0.0.1:7788; host b address 10.0.0.2:7789;\n"
-             " net { protocol A; fencing resource-only; } disk { c-max-rate 1M; } } }");
+             " net { protocol A; fencing resource-only; } disk { c-max-rate 1M; }\n"
+             " volume 0 { disk { c-min-rate 2M; } } } }");
     assert_true(found.valid());
     const resource& owner = found.first();
     assert_string_equal(owner.hosts[1]->address->setup_text().c_str(), "ipv4:10.0.0.2:7789");
@@ -295,6 +296,41 @@ void connections_of_9_are_brought_to_the_form_of_8_4(void**) {
     assert_string_equal(value(owner.net_options, "protocol").c_str(), "A");
     assert_string_equal(value(owner.disk_options, "fencing").c_str(), "resource-only");
     assert_string_equal(value(owner.disk_options, "c-max-rate").c_str(), "1M");
+    assert_string_equal(value(owner.hosts[0]->volumes[0].disk_options, "c-min-rate").c_str(), "2M");
+    assert_true(read(pair_of("connection { host alpha port 9; host beta; }")).valid());
+    assert_error(read(pair_of("connection { host alpha; host gamma; }")),
+                 "names host gamma, for which there is no section");
+}
+
+void what_a_connection_says_beats_its_resource(void**) {
+    for (const char* text : {"net { timeout 5; fencing dont-care; } connection { host alpha; host "
+                             "beta; net { timeout 6; fencing resource-only; } }",
+                             "connection { host alpha; host beta; net { timeout 6; fencing "
+                             "resource-only; } } net { timeout 5; fencing dont-care; }"}) {
+        const reading found = read(pair_of(text));
+        assert_true(found.valid());
+        const resource& owner = found.first();
+        assert_int_equal(owner.net_options.size(), 1);
+        assert_string_equal(value(owner.net_options, "timeout").c_str(), "6");
+        assert_int_equal(owner.disk_options.size(), 1);
+        assert_string_equal(value(owner.disk_options, "fencing").c_str(), "resource-only");
+    }
+}
+
+void a_required_driver_version_is_compared(void**) {
+    assert_true(
+        read("require-drbd-module-version-ge 8.4.0;\nrequire-drbd-module-version-lt 9.0;").valid());
+    assert_error(read("require-drbd-module-version-ge 9.0.16;"), "this engine is 8.4.11");
+    assert_error(read("require-drbd-module-version-xx 8.4;"), "requires a driver version");
+    assert_error(read("require-drbd-module-version-eq x;"), "a version like");
+}
+
+void options_for_a_volume_that_is_not_there_are_an_error(void**) {
+    assert_error(
+        read("resource r { device minor 1; disk /dev/s; meta-disk internal; on a { address "
+             "10.0.0.1:1; } on b { address 10.0.0.2:1; } connection { host a; host b; "
+             "volume 3 { disk { } } } }"),
+        "options for volume 3, which does not exist");
 }
 
 void a_connection_mesh_of_two_is_a_connection(void**) {
@@ -404,6 +440,9 @@ int main() {
         cmocka_unit_test(a_missing_include_is_an_error_and_a_repeated_one_is_read_once),
         cmocka_unit_test(a_file_that_cannot_be_read_is_refused_with_code_20),
         cmocka_unit_test(connections_of_9_are_brought_to_the_form_of_8_4),
+        cmocka_unit_test(what_a_connection_says_beats_its_resource),
+        cmocka_unit_test(a_required_driver_version_is_compared),
+        cmocka_unit_test(options_for_a_volume_that_is_not_there_are_an_error),
         cmocka_unit_test(a_connection_mesh_of_two_is_a_connection),
         cmocka_unit_test(a_path_of_9_gives_the_addresses),
         cmocka_unit_test(options_of_9_are_kept_and_their_absence_of_effect_is_said),

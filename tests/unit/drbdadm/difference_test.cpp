@@ -101,6 +101,12 @@ void an_option_that_was_removed_is_a_difference(void**) {
                     .disk_options);
 }
 
+void of_an_option_given_twice_the_last_one_counts(void**) {
+    assert_true(
+        pair_of_views("net { timeout 70; timeout 80; }", one_volume, shown("timeout 80;", ""))
+            .difference.nothing());
+}
+
 void another_address_needs_a_new_connection(void**) {
     const pair_of_views moved(
         "net { timeout 80; }", one_volume,
@@ -182,6 +188,7 @@ int main() {
         cmocka_unit_test(a_resource_that_does_not_run_is_made_from_nothing),
         cmocka_unit_test(a_changed_option_touches_its_section_only),
         cmocka_unit_test(an_option_that_was_removed_is_a_difference),
+        cmocka_unit_test(of_an_option_given_twice_the_last_one_counts),
         cmocka_unit_test(another_address_needs_a_new_connection),
         cmocka_unit_test(a_resource_without_connection_is_connected),
         cmocka_unit_test(another_disk_is_detached_and_attached),
