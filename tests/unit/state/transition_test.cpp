@@ -2,6 +2,7 @@
 #include "kernel/state/transition.hpp"
 
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "unit/cmocka.hpp"
@@ -182,7 +183,21 @@ void on_no_data_accessible_suspends_a_primary_without_data(void**) {
     const state_change fail_disk = state_change().with(disk::failed);
     assert_false(forced(now, fail_disk, context).suspended_no_data);
     context.suspend_without_data = true;
-    assert_true(forced(now, fail_disk, context).suspended_no_data);
+    const volume_state frozen = forced(now, fail_disk, context);
+    assert_true(frozen.suspended_no_data);
+    // Resumed by hand, further events do not suspend again.
+    const volume_state resumed =
+        forced(frozen, state_change().with_suspended_no_data(false), context);
+    assert_false(forced(resumed, state_change().with(disk::diskless), context).suspended());
+}
+
+void a_device_without_anything_waits_for_no_other_sync(void**) {
+    volume_state now = alone(role::secondary);
+    now.connection = connection::standalone;
+    now.sync_paused_after = true;
+    assert_true(forced(now, state_change().with(disk::failed)).sync_paused_after);
+    now.disk = disk::failed;
+    assert_false(forced(now, state_change().with(disk::diskless)).sync_paused_after);
 }
 
 void a_second_primary_is_refused_unless_allowed(void**) {
@@ -266,6 +281,32 @@ void resync_and_verify_need_both_disks_and_a_connection(void**) {
     running.peer_disk = disk::inconsistent;
     assert_int_equal(asked(running, invalidate), verdict::resync_running);
     assert_int_equal(asked(running, verify, context), verdict::resync_running);
+}
+
+void a_state_without_any_good_disk_does_not_stand_in_a_sync(void**) {
+    volume_state at = pair_of(role::secondary, role::secondary, connection::wf_bitmap_t);
+    at.disk = at.peer_disk = disk::inconsistent;
+    assert_int_equal(check_state(at, usual()), verdict::no_up_to_date_disk);
+    at.peer_disk = disk::up_to_date;
+    assert_int_equal(check_state(at, usual()), verdict::success);
+    at.disk = disk::failed;
+    assert_int_equal(check_state(at, usual()), verdict::no_local_disk);
+    std::swap(at.disk, at.peer_disk);
+    assert_int_equal(check_state(at, usual()), verdict::no_remote_disk);
+    at = pair_of(role::primary, role::secondary);
+    at.disk = disk::outdated;
+    at.peer_disk = disk::diskless;
+    assert_int_equal(check_state(at, usual()), verdict::no_up_to_date_disk);
+}
+
+void promotion_waits_while_the_peer_is_forced_and_syncs(void**) {
+    volume_state target = pair_of(role::secondary, role::primary, connection::wf_bitmap_t);
+    target.disk = disk::inconsistent;
+    transition_context context = usual();
+    context.allow_two_primaries = true;
+    assert_int_equal(asked(target, promote, context), verdict::in_transient_state);
+    target.connection = connection::sync_target;
+    assert_int_equal(asked(target, promote, context), verdict::success);
 }
 
 void role_and_disk_wait_for_the_handshake(void**) {
@@ -485,6 +526,9 @@ int main() {
         cmocka_unit_test(a_connected_disk_is_not_outdated),
         cmocka_unit_test(a_primary_is_not_outdated),
         cmocka_unit_test(resync_and_verify_need_both_disks_and_a_connection),
+        cmocka_unit_test(a_device_without_anything_waits_for_no_other_sync),
+        cmocka_unit_test(a_state_without_any_good_disk_does_not_stand_in_a_sync),
+        cmocka_unit_test(promotion_waits_while_the_peer_is_forced_and_syncs),
         cmocka_unit_test(role_and_disk_wait_for_the_handshake),
         cmocka_unit_test(disconnecting_twice_is_said_so),
         cmocka_unit_test(a_bad_state_may_change_if_that_makes_nothing_worse),
