@@ -54,11 +54,12 @@ public:
 
     // What all volumes share: roles, connection up to WFReportParams, suspension.
     state::volume_state common;
-    std::map<volume_number, std::unique_ptr<volume>> volumes;
 
     timers clock;
     object_pool<app_request> application_pool;
     object_pool<peer_request> peer_pool;
+    // Go before the clock and the pools: their timers and lists are made of these.
+    std::map<volume_number, std::unique_ptr<volume>> volumes;
 
     // In the order in which they may be constructed: each only stores the reference.
     replica::link link;

@@ -1,0 +1,95 @@
+// A disk with a volatile cache. What was written is seen by reads at once; it survives a crash for
+// certain only when a flush that was submitted after its end has ended, or if it was written with
+// FUA. At a crash each sector that is not certain keeps its last durable content or any later one,
+// and each sector of a write under way may or may not have got there.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "event_queue.hpp"
+#include "kernel/base/bytes.hpp"
+#include "kernel/replica/ports.hpp"
+#include "random.hpp"
+
+namespace lockstep::simulation {
+
+constexpr std::size_t sector_bytes = 512;
+using sector = std::array<std::byte, sector_bytes>;
+
+struct disk_faults {
+    unsigned read_error_permille = 0;
+    unsigned write_error_permille = 0;
+    unsigned flush_error_permille = 0;
+    bool dead = false; // every request fails
+    bool hung = false; // no request ends
+    instant latency_max = 2'000'000;
+};
+
+// What a broken disk or driver would do wrong: the checker has to find it.
+struct disk_sabotage {
+    bool ignore_flush = false;
+    bool ignore_fua = false;
+};
+
+class disk {
+public:
+    disk(event_queue& events, random_source& random, std::uint64_t sectors)
+        : events_(events), random_(random), sectors_(sectors) {}
+
+    std::uint64_t sectors() const { return sectors_; }
+    disk_faults faults;
+    disk_sabotage sabotage;
+
+    // `ended` reports to the node; it is not called if the machine crashed meanwhile.
+    void submit(replica::disk_request& request,
+                std::function<void(replica::disk_request&, int)> ended);
+    // The machine loses power: requests under way are gone, the cache is lost in parts.
+    void crash();
+    // Requests that hang go on (or fail).
+    void unhang();
+
+    // For tools and checkers: at once, durable, without faults.
+    void read_now(std::uint64_t offset, byte_span into) const;
+    void write_now(std::uint64_t offset, const_byte_span from);
+    // Something that broke the rules of a disk's use; empty if nothing did.
+    const std::string& complaint() const { return complaint_; }
+    std::size_t under_way() const { return under_way_.size(); }
+
+private:
+    struct version {
+        std::uint64_t stamp;
+        std::unique_ptr<sector> content;
+    };
+    struct pending {
+        replica::disk_request* request;
+        std::function<void(replica::disk_request&, int)> ended;
+        std::uint64_t stamp; // of a flush: what was reported before it
+    };
+
+    void schedule(std::uint64_t id);
+    void finish(std::uint64_t id);
+    void apply(const replica::disk_request& request, bool durable, bool torn);
+    void put(std::uint64_t at, const std::byte* content, bool durable);
+    void harden(std::uint64_t stamp);
+    const sector* find(std::uint64_t at) const;
+    void check_overlap(const replica::disk_request& request);
+
+    event_queue& events_;
+    random_source& random_;
+    std::uint64_t sectors_;
+    std::unordered_map<std::uint64_t, std::unique_ptr<sector>> durable_;
+    std::map<std::uint64_t, std::vector<version>> cached_;
+    std::map<std::uint64_t, pending> under_way_;
+    std::uint64_t next_id_ = 0;
+    std::uint64_t stamp_ = 0;
+    std::string complaint_;
+};
+
+} // namespace lockstep::simulation

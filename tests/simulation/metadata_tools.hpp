@@ -1,0 +1,24 @@
+// What drbdmeta does with a disk while no engine uses it, on a simulated disk.
+#pragma once
+
+#include "disk.hpp"
+#include "kernel/format/superblock.hpp"
+
+namespace lockstep::simulation {
+
+struct metadata_place {
+    disk* device = nullptr; // that the metadata lies on
+    format::placement where;
+    std::uint64_t data_sectors = 0; // of the data device
+};
+
+// create-md.
+void create_metadata(const metadata_place& at);
+// create-md, and what restore-md would do for two disks known to be equal: both UpToDate of one
+// generation, nothing out of sync.
+void create_metadata_in_sync(const metadata_place& at, std::uint64_t current_uuid);
+// apply-al, as drbdadm does before each attach.
+void apply_activity_log(const metadata_place& at);
+format::superblock read_superblock(const metadata_place& at);
+
+} // namespace lockstep::simulation

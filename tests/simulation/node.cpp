@@ -1,0 +1,189 @@
+#include "node.hpp"
+
+#include <cstdlib>
+
+namespace lockstep::simulation {
+namespace {
+
+constexpr std::size_t client_pool_bytes = 4U << 20U;
+
+} // namespace
+
+node::node(event_queue& events, random_source& random, network& net, unsigned side,
+           const node_settings& settings)
+    : events_(events), random_(random), net_(net), side_(side), settings_(settings),
+      peer_memory_(allocate(settings.peer_pool_bytes)),
+      client_memory_(allocate(client_pool_bytes)) {
+    for (volume_number number = 0; number < settings.volumes; ++number) {
+        backing_pair made;
+        made.data = std::make_shared<disk>(events, random, settings.device_sectors);
+        made.metadata = settings.external_metadata
+                            ? std::make_shared<disk>(events, random, 4096)
+                            : made.data;
+        disks_.push_back(made);
+    }
+}
+
+node::~node() {
+    if (alive()) {
+        crash(false);
+    }
+}
+
+node::arena node::allocate(std::size_t size) {
+    void* got = std::aligned_alloc(4096, size);
+    LOCKSTEP_CHECK(got != nullptr);
+    return arena(static_cast<std::byte*>(got));
+}
+
+void node::start() {
+    LOCKSTEP_CHECK(!alive());
+    ++incarnation_;
+    peer_pool_ = std::make_unique<replica::buffer_pool>(
+        byte_span(peer_memory_.get(), settings_.peer_pool_bytes));
+    client_pool_ =
+        std::make_unique<replica::buffer_pool>(byte_span(client_memory_.get(), client_pool_bytes));
+    net_.attach(side_, this);
+    resource_ = std::make_unique<replica::resource>(side_ == 0 ? "alpha" : "beta", *this,
+                                                    replica::memory_pools{*peer_pool_},
+                                                    settings_.resource);
+    for (volume_number number = 0; number < settings_.volumes; ++number) {
+        const auto added = resource_->add_volume(number, number);
+        LOCKSTEP_CHECK(added.ok);
+    }
+}
+
+void node::crash(bool noticed) {
+    LOCKSTEP_CHECK(alive());
+    ++incarnation_;
+    net_.crash(side_, noticed);
+    for (auto& each : disks_) {
+        each.data->crash();
+        if (each.metadata != each.data) {
+            each.metadata->crash();
+        }
+    }
+    resource_.reset();
+    auto lost = std::move(clients_);
+    clients_.clear();
+    for (auto& [io, request] : lost) {
+        if (on_abandoned) {
+            on_abandoned(*request);
+        }
+    }
+    lost.clear();
+    peer_pool_.reset();
+    client_pool_.reset();
+}
+
+metadata_place node::metadata_at(volume_number volume) {
+    const auto kind = settings_.external_metadata ? format::placement_kind::flex_external
+                                                  : format::placement_kind::internal;
+    return {&metadata_disk(volume), {kind, 0}, settings_.device_sectors};
+}
+
+std::uint64_t node::data_sectors(volume_number volume) {
+    const auto layout = format::lay_out(metadata_at(volume).where,
+                                        metadata_disk(volume).sectors() * 512,
+                                        settings_.device_sectors * 512);
+    LOCKSTEP_CHECK(layout.has_value());
+    return layout->data_sectors_max;
+}
+
+void node::attach(volume_number volume, replica::on_outcome done) {
+    if (resource_->status().volumes[volume].attached) {
+        done({});
+        return;
+    }
+    if (metadata_disk(volume).under_way() == 0) {
+        apply_activity_log(metadata_at(volume));
+    }
+    replica::disk_properties properties;
+    properties.data_sectors = settings_.device_sectors;
+    properties.metadata_sectors = metadata_disk(volume).sectors();
+    properties.can_discard = true;
+    properties.internal_metadata = !settings_.external_metadata;
+    properties.where = settings_.external_metadata
+                           ? replica::disk_properties::placement::flexible
+                           : replica::disk_properties::placement::internal;
+    resource_->attach(volume, properties, settings_.disk, std::move(done));
+}
+
+replica::outcome node::connect(bool discard_my_data) {
+    replica::connect_arguments arguments;
+    arguments.net = settings_.net;
+    arguments.discard_my_data = discard_my_data;
+    return resource_->connect(arguments);
+}
+
+replica::buffer_ref node::client_buffer(std::uint32_t size) {
+    return client_pool_->allocate(size);
+}
+
+void node::submit(std::unique_ptr<client_request> request) {
+    replica::io_request& io = request->io;
+    clients_.emplace(&io, std::move(request));
+    resource_->submit(io);
+}
+
+void node::io_done(replica::io_request& request, int error) {
+    // Reported at once to the model: a crash right after it must not take it back. The memory of
+    // the request goes with the event after this one.
+    const auto found = clients_.find(&request);
+    LOCKSTEP_CHECK(found != clients_.end());
+    std::shared_ptr<client_request> ended = std::move(found->second);
+    clients_.erase(found);
+    if (ended->done) {
+        ended->done(*ended, error);
+    }
+    ended->io.buffer.reset();
+    events_.after(0, [ended] {});
+}
+
+instant node::deadline() const {
+    return alive() ? resource_->next_deadline() : replica::never;
+}
+
+void node::expire() {
+    resource_->expire();
+}
+
+void node::submit(replica::disk_request& request) {
+    disk& device = request.device == replica::backing::data ? data_disk(request.volume)
+                                                            : metadata_disk(request.volume);
+    device.submit(request, [this, incarnation = incarnation_](replica::disk_request& done,
+                                                              int error) {
+        if (incarnation == incarnation_) {
+            resource_->disk_done(done, error);
+        }
+    });
+}
+
+void node::run_helper(const replica::helper_call& call) {
+    ++helpers_called[call.name];
+    const auto found = helper_answers.find(call.name);
+    const helper_answer answer = found != helper_answers.end() ? found->second : helper_answer{};
+    if (answer.hangs) {
+        return;
+    }
+    events_.after(answer.delay,
+                  [this, id = call.id, code = answer.exit_code, incarnation = incarnation_] {
+                      if (incarnation == incarnation_) {
+                          resource_->helper_done(id, code);
+                      }
+                  });
+}
+
+void node::changed() {
+    if (on_changed && resource_ != nullptr) {
+        on_changed();
+    }
+}
+
+void node::log(replica::log_level, std::string_view text) {
+    if (on_log) {
+        on_log(side_, text);
+    }
+}
+
+} // namespace lockstep::simulation

@@ -1,0 +1,142 @@
+// One machine: a resource on simulated disks, its ports, its clients, its handlers. It can crash and
+// be started again over the same disks.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "disk.hpp"
+#include "kernel/replica/resource.hpp"
+#include "metadata_tools.hpp"
+#include "network.hpp"
+
+namespace lockstep::simulation {
+
+using replica::volume_number;
+
+struct node_settings {
+    options::net_options net;
+    options::disk_options disk;
+    options::resource_options resource;
+    bool external_metadata = false;
+    std::uint64_t device_sectors = 0; // of the data device, with internal metadata
+    volume_number volumes = 1;
+    std::uint32_t peer_pool_bytes = 4U << 20U;
+};
+
+// How a handler ends.
+struct helper_answer {
+    int exit_code = 0;
+    instant delay = 10'000'000;
+    bool hangs = false;
+};
+
+// A request of a client and what becomes of it.
+struct client_request {
+    replica::io_request io;
+    std::uint64_t tag = 0; // the caller's
+    std::function<void(client_request&, int error)> done;
+};
+
+class node final : public replica::ports {
+public:
+    node(event_queue& events, random_source& random, network& net, unsigned side,
+         const node_settings& settings);
+    ~node() override;
+
+    unsigned side() const { return side_; }
+    bool alive() const { return resource_ != nullptr; }
+    // Starts the program: volumes exist, nothing is attached or connected.
+    void start();
+    // Power is lost. `noticed`: the peer's sockets hear of it.
+    void crash(bool noticed);
+
+    replica::resource& machine() { return *resource_; }
+    replica::resource_status status() const { return resource_->status(); }
+
+    // Commands with the administrator's habits: apply-al before attach.
+    void attach(volume_number volume, replica::on_outcome done);
+    replica::outcome connect(bool discard_my_data = false);
+
+    replica::buffer_ref client_buffer(std::uint32_t size);
+    void submit(std::unique_ptr<client_request> request);
+    std::size_t requests_open() const { return clients_.size(); }
+
+    // The next deadline of the program, and its running.
+    instant deadline() const;
+    void expire();
+
+    disk& data_disk(volume_number volume) { return *disks_[volume].data; }
+    disk& metadata_disk(volume_number volume) { return *disks_[volume].metadata; }
+    metadata_place metadata_at(volume_number volume);
+    std::uint64_t data_sectors(volume_number volume);
+    node_settings& settings() { return settings_; }
+    std::map<std::string, helper_answer> helper_answers;
+    std::map<std::string, unsigned> helpers_called;
+    bool device_in_use = false;
+    // Called for each line of the log, if set.
+    std::function<void(unsigned side, std::string_view text)> on_log;
+    std::function<void(client_request&)> on_abandoned; // a crash took it
+    std::function<void()> on_changed;
+
+    // Events of the network.
+    void link_established(bool resolve_conflicts) { resource_->link_established(resolve_conflicts); }
+    void link_lost(channel which, int error) { resource_->link_lost(which, error); }
+    std::size_t receive(channel which, const_byte_span bytes) {
+        return resource_->receive(which, bytes);
+    }
+    void received_in_place(channel which, std::size_t count) {
+        resource_->received_in_place(which, count);
+    }
+    void sent(channel which, std::size_t bytes) { resource_->sent(which, bytes); }
+
+    // --- ports ---
+    instant now() const override { return events_.now(); }
+    std::uint64_t random_number() override { return random_.next(); }
+    void submit(replica::disk_request& request) override;
+    void release_disk(volume_number) override {}
+    void open_link(const options::net_options&) override { net_.open(side_); }
+    void close_link() override { net_.close(side_); }
+    void want_send(channel which) override { net_.want_send(side_, which); }
+    void want_receive(channel which) override { net_.want_receive(side_, which); }
+    void io_done(replica::io_request& request, int error) override;
+    bool in_use(volume_number) override { return device_in_use; }
+    void size_changed(volume_number, std::uint64_t) override {}
+    void role_changed(state::role) override {}
+    void run_helper(const replica::helper_call& call) override;
+    void changed() override;
+    void log(replica::log_level level, std::string_view text) override;
+
+private:
+    struct backing_pair {
+        std::shared_ptr<disk> data;
+        std::shared_ptr<disk> metadata;
+    };
+    struct released {
+        void operator()(std::byte* memory) const noexcept { std::free(memory); }
+    };
+    using arena = std::unique_ptr<std::byte, released>;
+
+    arena allocate(std::size_t size);
+
+    event_queue& events_;
+    random_source& random_;
+    network& net_;
+    unsigned side_;
+    node_settings settings_;
+    std::vector<backing_pair> disks_;
+    std::uint64_t incarnation_ = 0;
+    arena peer_memory_;
+    arena client_memory_;
+    std::unique_ptr<replica::buffer_pool> peer_pool_;
+    std::unique_ptr<replica::buffer_pool> client_pool_;
+    std::map<replica::io_request*, std::unique_ptr<client_request>> clients_;
+    std::unique_ptr<replica::resource> resource_;
+};
+
+} // namespace lockstep::simulation
