@@ -182,6 +182,10 @@ void the_presented_generation_follows_the_data_in_use(void**) {
     volume_state now;
     now.connection = connection::connected;
     assert_int_equal(presented_after_uuids(now, 0x11, 0x20), 0x20);
+    now.connection = connection::wf_report_params;
+    assert_int_equal(presented_after_uuids(now, 0x11, 0x20), 0x11);
+    now.role = role::primary; // it depends on the peer's data as soon as it hears of them
+    assert_int_equal(presented_after_uuids(now, 0x11, 0x20), 0x20);
     now.disk = disk::up_to_date;
     assert_int_equal(presented_after_uuids(now, 0x11, 0x20), 0x11);
     volume_state better = now;

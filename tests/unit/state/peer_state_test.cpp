@@ -102,12 +102,26 @@ void the_target_tells_the_source_that_the_resync_has_ended(void**) {
     assert_false(look_at_peer_state(facts).all_synced);
     facts.bits_failed = 3;
     assert_true(look_at_peer_state(facts).all_synced);
+    // An empty resync that was paused can end from Consistent.
+    facts.own.connection = connection::paused_sync_s;
+    facts.own.peer_disk = disk::consistent;
+    assert_int_equal(look_at_peer_state(facts).meaning, peer_state_meaning::resync_ended);
+    facts.own.peer_disk = disk::inconsistent;
     // Still preparing: its good disk is about to become Inconsistent.
     facts.own.connection = connection::wf_bitmap_s;
     facts.reported.connection = connection::wf_bitmap_t;
     view = look_at_peer_state(facts);
     assert_int_equal(view.meaning, peer_state_meaning::take);
     assert_int_equal(view.peer_disk, disk::inconsistent);
+}
+
+void an_older_peer_still_in_a_sync_that_has_ended_here_does_not_flap(void**) {
+    peer_state_facts facts = connected();
+    facts.reported.connection = connection::sync_target;
+    facts.reported.disk = disk::inconsistent;
+    assert_int_equal(look_at_peer_state(facts).peer_disk, disk::up_to_date);
+    facts.reported.connection = connection::connected;
+    assert_int_equal(look_at_peer_state(facts).peer_disk, disk::inconsistent);
 }
 
 void the_end_of_a_verify_is_told(void**) {
@@ -206,6 +220,10 @@ void a_forced_peer_is_recognised_and_answered(void**) {
     assert_true(peer_must_hear(after, syncing, reported));
     reported.connection = connection::wf_bitmap_s;
     assert_false(peer_must_hear(after, syncing, reported));
+    // An attaching peer has sent all that is needed.
+    reported.connection = connection::connected;
+    reported.disk = disk::negotiating;
+    assert_false(peer_must_hear(after, syncing, reported));
 }
 
 } // namespace
@@ -217,6 +235,7 @@ int main() {
         cmocka_unit_test(a_state_for_a_closing_connection_or_without_sense_is_dropped),
         cmocka_unit_test(a_negotiating_peer_shows_what_stands_behind_it),
         cmocka_unit_test(the_target_tells_the_source_that_the_resync_has_ended),
+        cmocka_unit_test(an_older_peer_still_in_a_sync_that_has_ended_here_does_not_flap),
         cmocka_unit_test(the_end_of_a_verify_is_told),
         cmocka_unit_test(a_peer_that_pulls_ahead_leaves_us_behind),
         cmocka_unit_test(a_new_connection_may_be_refused_a_later_state_may_not),

@@ -121,6 +121,10 @@ void a_connected_pair_grows_and_resyncs_the_new_part(void**) {
     assert_false(on_sizes(at, {800, 0, 800}).resync_new_part);
     at.resize_pending = true;
     assert_true(on_sizes(at, {800, 0, 800}).resync_new_part);
+    // The first agreement ever is no growth.
+    at.resize_pending = false;
+    at.own.last_agreed = at.device = 0;
+    assert_false(on_sizes(at, {800, 0, 800}).resync_new_part);
 }
 
 void a_lasting_difference_is_answered_once(void**) {
@@ -135,6 +139,15 @@ void a_lasting_difference_is_answered_once(void**) {
     assert_false(on_sizes(at, report).reply);
     assert_true(on_sizes(at, {1000, 500, 0}).reply);
     assert_true(on_sizes(at, {1000, 500, 700}).reply);
+}
+
+void a_forced_size_without_a_peers_disk_is_believed_while_connecting(void**) {
+    sizes_situation at = connecting(1000, 500);
+    assert_int_equal(on_sizes(at, {0, 0, 500, false}).device, 500);
+    assert_int_equal(on_sizes(at, {0, 0, 500, true}).device, 1000);
+    at.now.connection = connection::connected;
+    at.now.peer_disk = disk::up_to_date;
+    assert_int_equal(on_sizes(at, {0, 0, 500, true}).device, 500);
 }
 
 void a_diskless_node_takes_the_peers_current_size(void**) {
@@ -174,6 +187,7 @@ int main() {
         cmocka_unit_test(connecting_takes_the_smaller_option_size),
         cmocka_unit_test(a_connected_pair_grows_and_resyncs_the_new_part),
         cmocka_unit_test(a_lasting_difference_is_answered_once),
+        cmocka_unit_test(a_forced_size_without_a_peers_disk_is_believed_while_connecting),
         cmocka_unit_test(a_diskless_node_takes_the_peers_current_size),
         cmocka_unit_test(the_primary_is_source_of_a_grown_part),
     };

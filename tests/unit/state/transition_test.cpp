@@ -368,6 +368,12 @@ void the_peer_is_asked_before_what_it_may_refuse(void**) {
     assert_false(asks(lose_link));
     const volume_state primary = pair_of(role::primary, role::secondary);
     assert_false(needs_cluster_wide(primary, apply(primary, demote)));
+    // What has begun already is not asked again.
+    volume_state failed = primary;
+    failed.disk = disk::failed;
+    assert_false(needs_cluster_wide(failed, apply(failed, state_change().with_paused_user(true))));
+    assert_false(
+        needs_cluster_wide(primary, apply(primary, state_change().with_paused_user(true))));
     const volume_state unconnected = alone(role::secondary);
     assert_false(needs_cluster_wide(unconnected, apply(unconnected, promote)));
     assert_true(disconnect_needs_peer(connection::connected, connection::disconnecting));
