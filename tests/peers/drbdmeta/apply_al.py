@@ -117,7 +117,7 @@ class Case:
                                      ("md_offset", "al_offset", "bm_offset"))
         # The last agreed size: all there is, or less and not a multiple of 4 KiB.
         room = self.bm // 512 if index == "internal" else 8 * MIB
-        self.sectors = room - rng.choice((0, 1, 3 * 2048 + 5))
+        self.sectors = room - rng.choice((0, 1, 1029))
         text = dump_text(self.sectors, stripes, blocks, rng)
         path = os.path.join(self.pair.directory, "dump")
         with open(path, "w", encoding="ascii") as file:

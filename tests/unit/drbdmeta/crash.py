@@ -54,7 +54,7 @@ class Bench:
         """The words of the bitmap, by the tool's own account."""
         found = []
         for count, word in re.findall(r"(?:(\d+) times )?0x([0-9A-F]{16});",
-                                      self.dump().split("bm {")[1]):
+                                      self.dump().partition("bm {")[2]):
             found += [int(word, 16)] * int(count or 1)
         return found
 
