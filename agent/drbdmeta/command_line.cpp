@@ -19,7 +19,7 @@ namespace {
 
 // The largest activity log that drbdmeta makes: 32 MiB.
 constexpr std::uint64_t al_blocks_created_max = 8192;
-constexpr std::uint64_t peer_max_bio_size_max = 1024 * 1024;
+constexpr std::uint64_t peer_max_bio_size_max = 1U << 20U;
 constexpr long node_id_max = 31;
 
 struct option_values {

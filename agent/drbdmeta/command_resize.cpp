@@ -34,7 +34,7 @@ result<> move_up(metadata& target, std::uint64_t from, std::uint64_t to, std::ui
         const std::uint64_t chunk = std::min(left, chunk_bytes);
         left -= chunk;
         const auto piece = buffer.first(chunk);
-        const auto moved = target.device().read(from + left, piece, tag).and_then([&] {
+        auto moved = target.device().read(from + left, piece, tag).and_then([&] {
             return target.device().write(to + left, piece, tag);
         });
         if (!moved) {
@@ -49,7 +49,7 @@ result<> write_forerunner(metadata& target) {
     const format::superblock final = target.block;
     target.block.flags |= flag::full_sync | flag::al_clean;
     target.block.magic = format::magic_v08;
-    const auto written = target.write_superblock();
+    auto written = target.write_superblock();
     target.block = final;
     return written;
 }

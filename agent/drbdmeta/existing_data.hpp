@@ -10,7 +10,7 @@
 namespace lockstep::drbdmeta {
 
 // The start of the device that is searched; no smaller device is accepted.
-inline constexpr std::uint64_t data_looked_at_bytes = 68 * 1024;
+inline constexpr std::uint64_t data_looked_at_bytes = std::uint64_t{68} * 1024;
 
 struct existing_data {
     std::string type;                  // "ext3 filesystem", "swap space signature", "some data"
