@@ -12,6 +12,12 @@
 
 namespace lockstep::device {
 
+namespace {
+
+constexpr host::instant accept_pause = 100 * host::millisecond;
+
+} // namespace
+
 nbd_server::nbd_server(host::event_loop& loop, volume_io& engine, replica::buffer_pool& buffers,
                        nbd_server_settings settings)
     : loop_(loop), buffers_(buffers), settings_(std::move(settings)),
@@ -96,6 +102,11 @@ void nbd_server::add_listener(host::owned_fd socket, std::string path) {
         auto& on = static_cast<listener&>(self);
         on.server->accepted(on, result);
     };
+    made->later.on = made.get();
+    made->later.fired = [](host::timer& self) {
+        listener& on = *static_cast<retry&>(self).on;
+        on.server->loop_.accept(on, on.fd.get());
+    };
     loop_.accept(*made, made->fd.get());
     listeners_.push_back(std::move(made));
 }
@@ -107,6 +118,7 @@ void nbd_server::stop_listening() {
         }
         // Nobody can connect from now on, even if the accept is cancelled later.
         ::shutdown(one->fd.get(), SHUT_RDWR);
+        loop_.clear_timer(one->later);
         loop_.cancel(*one);
         if (one->pending) {
             closing_.push_back(std::move(one));
@@ -134,7 +146,11 @@ void nbd_server::accepted(listener& on, int result) {
         connections_ = made;
         ++connection_count_;
     }
-    loop_.accept(on, on.fd.get());
+    if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
+        loop_.set_timer(on.later, host::event_loop::clock() + accept_pause);
+    } else {
+        loop_.accept(on, on.fd.get());
+    }
 }
 
 void nbd_server::connection_closed(nbd_connection& connection) {

@@ -44,10 +44,15 @@ public:
     bool idle() const { return connection_count_ == 0; }
 
 private:
+    struct listener;
+    struct retry : host::timer {
+        listener* on = nullptr;
+    };
     struct listener : host::completion {
         nbd_server* server = nullptr;
         host::owned_fd fd;
         std::string path; // of a unix socket
+        retry later;      // after an accept that failed for want of descriptors or memory
     };
     struct sweep : host::deferred {
         nbd_server* server = nullptr;

@@ -171,8 +171,8 @@ int run(const settings& wanted) {
     }
     (*keeper)->run_on(**loop);
     const std::size_t arena = std::size_t{wanted.pool_mib} << 20;
-    auto* memory = static_cast<std::byte*>(::mmap(nullptr, arena, PROT_READ | PROT_WRITE,
-                                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    auto* memory = static_cast<std::byte*>(
+        ::mmap(nullptr, arena, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     replica::buffer_pool buffers{{memory, arena}};
     device::test_backend engine{**loop, wanted.file, std::max(wanted.size, wanted.room)};
     device::front_end_settings fronts_wanted;

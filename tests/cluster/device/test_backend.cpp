@@ -23,8 +23,8 @@ test_backend::test_backend(host::event_loop& loop, const std::string& file, std:
     turn_.owner = this;
     turn_.run = [](host::deferred& self) { static_cast<turn&>(self).owner->take_turn(); };
     if (file.empty()) {
-        memory_ = static_cast<std::byte*>(::mmap(nullptr, room, PROT_READ | PROT_WRITE,
-                                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        memory_ = static_cast<std::byte*>(
+            ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
         return;
     }
     file_ = host::owned_fd{::open(file.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600)};

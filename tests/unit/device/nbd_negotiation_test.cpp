@@ -1,6 +1,6 @@
 // What the NBD server says before the first request, and to clients that do not keep the rules.
-#include "memory_volume.hpp"
-#include "nbd_client.hpp"
+#include "unit/device/memory_volume.hpp"
+#include "unit/device/nbd_client.hpp"
 
 #include "unit/cmocka.hpp"
 
