@@ -14,7 +14,7 @@ namespace {
 void inherit(const option_list& from, option_list& to) {
     for (const option& row : from) {
         if (find_option(to, row.name) == nullptr) {
-            to.insert(to.begin(), row);
+            to.insert(to.begin(), row)->inherited = true;
         }
     }
 }

@@ -288,9 +288,14 @@ bool parser::parse_shown_resource() {
         expected("resource");
         return false;
     }
-    std::string name = expect_value();
-    expect('{');
-    if (state_.stopped) {
+    // Printed without quotes, even if there are blanks in it.
+    std::string name;
+    for (next(); !token_.is('{') && token_.kind != token_kind::end; next()) {
+        name += name.empty() ? "" : " ";
+        name += token_.text;
+    }
+    if (state_.stopped || !token_.is('{')) {
+        expected("{");
         return false;
     }
     state_.doc.resources.push_back(parse_resource(std::move(name), false));

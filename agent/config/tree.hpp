@@ -17,7 +17,8 @@ struct option {
     // stacked-timeouts).
     std::optional<std::string> value;
     position at;
-    bool verbatim = false; // printed without quotes (a list of host names)
+    bool verbatim = false;  // printed without quotes (a list of host names)
+    bool inherited = false; // came from a less specific place
 };
 
 using option_list = std::vector<option>;

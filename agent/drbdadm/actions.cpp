@@ -1,5 +1,6 @@
 #include "agent/drbdadm/actions.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -99,6 +100,19 @@ void defer_up(session& run, const subject& on) {
     }
 }
 
+// 8.3's verb for the parameters that 8.4 keeps in options {}, disk {} and net {}.
+int reload_syncer(const session& run, const subject& on) {
+    const config::resource& owner = *on.owner;
+    int worst = call(run, owner, run.backend.new_resource(owner, scope::reset));
+    for (const config::volume& row : owner.me->volumes) {
+        if (!row.diskless()) {
+            worst = std::max(worst, call(run, owner, run.backend.disk_options(row, scope::reset),
+                                         patience::medium));
+        }
+    }
+    return std::max(worst, call(run, owner, run.backend.net_options(owner, scope::reset)));
+}
+
 int refuse_proxy(const session& run, const subject& on) {
     fmt::print(stderr,
                "{}: drbd-proxy is not supported: resource {} can be used without it if its "
@@ -160,6 +174,11 @@ int resize_disk(const session& run, const config::resource& owner, const config:
 }
 
 int perform(session& run, const command& what, const subject& on) {
+    if (run.layout_83 && on.owner != nullptr) {
+        if (const auto code = perform_83(run, what, on)) {
+            return *code;
+        }
+    }
     switch (what.action) {
     case action::attach:
         if (on.row->diskless()) {
@@ -189,6 +208,8 @@ int perform(session& run, const command& what, const subject& on) {
     case action::meta:
     case action::create_md:
         return call_meta(run, on, what.name);
+    case action::syncer:
+        return reload_syncer(run, on);
     case action::outdate:
         return outdate(run, what, on);
     case action::resize:

@@ -1,12 +1,17 @@
 // Carries one command out on one subject.
 #pragma once
 
+#include <optional>
+
 #include "agent/drbdadm/session.hpp"
 
 namespace lockstep::drbdadm {
 
 // An exit code. Commands of `up` and `adjust` are only collected in `run.deferred`.
 int perform(session& run, const command& what, const subject& on);
+
+// actions_83.cpp: nothing if 8.3 does it like 8.4.
+std::optional<int> perform_83(session& run, const command& what, const subject& on);
 
 // adjust.cpp
 int perform_adjust(session& run, const subject& on);

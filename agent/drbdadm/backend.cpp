@@ -47,6 +47,13 @@ command_words backend::start(std::string_view command) const {
     return {names_.drbdsetup, std::string(command)};
 }
 
+command_words backend::start(std::string_view command, const config::volume& row) const {
+    if (legacy_) {
+        return {names_.drbdsetup, minor_text(row), std::string(command)};
+    }
+    return {names_.drbdsetup, std::string(command), minor_text(row)};
+}
+
 void backend::add_passed(command_words& words) const {
     for (const setup_option& option : passed_) {
         words.push_back(option.text);
@@ -126,8 +133,7 @@ command_words backend::disconnect(const config::resource& owner) const {
 }
 
 command_words backend::resize(const config::resource& owner, const config::volume& row) const {
-    command_words words = start("resize");
-    words.push_back(minor_text(row));
+    command_words words = start("resize", row);
     const config::option* size = config::find_last_option(row.disk_options, "size");
     if (size == nullptr) {
         size = config::find_last_option(owner.disk_options, "size");
@@ -143,8 +149,7 @@ command_words backend::resize(const config::resource& owner, const config::volum
 // the lower pair must not hang at boot for a third node.
 command_words backend::wait_connect(const config::resource& owner, const config::volume& row,
                                     bool stacked_mode) const {
-    command_words words = setup("wait-connect", row);
-    words.resize(3);
+    command_words words = start("wait-connect", row);
     if (stacked_mode && !owner.stacked_timeouts) {
         const config::option* interval = config::find_last_option(owner.net_options, "connect-int");
         const options::option_row* known = options::find(options::section::net, "connect-int");
@@ -164,8 +169,7 @@ command_words backend::show(const config::resource& owner) const {
 }
 
 command_words backend::setup(std::string_view command, const config::volume& row) const {
-    command_words words = start(command);
-    words.push_back(minor_text(row));
+    command_words words = start(command, row);
     add_passed(words);
     return words;
 }
@@ -178,7 +182,7 @@ command_words backend::setup(std::string_view command, const config::resource& o
 }
 
 command_words backend::check_resize(const config::volume& row) const {
-    return {names_.drbdsetup, "check-resize", minor_text(row)};
+    return start("check-resize", row);
 }
 
 command_words backend::apply_al(const config::volume& row) const {

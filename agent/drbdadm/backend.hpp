@@ -26,8 +26,9 @@ bool goes_to_engine(options::section where, const config::option& row);
 
 class backend {
 public:
-    backend(programs names, std::vector<setup_option> passed)
-        : names_(std::move(names)), passed_(std::move(passed)) {}
+    // With `legacy` the calls that 8.3 has are in its order: drbdsetup MINOR COMMAND.
+    backend(programs names, std::vector<setup_option> passed, bool legacy)
+        : names_(std::move(names)), passed_(std::move(passed)), legacy_(legacy) {}
 
     command_words new_resource(const config::resource& owner, scope how) const;
     command_words new_minor(const config::resource& owner, const config::volume& row) const;
@@ -48,12 +49,20 @@ public:
     command_words meta(std::string_view command, const config::volume& row) const;
     command_words apply_al(const config::volume& row) const; // without passed options
 
+    // 8.3's own calls: a device at a time, everything not given back to its default.
+    // Source: drbd-utils 8.3, drbdadm -d up.
+    command_words disk_83(const config::resource& owner, const config::volume& row) const;
+    command_words syncer_83(const config::resource& owner, const config::volume& row) const;
+    command_words net_83(const config::resource& owner, const config::volume& row) const;
+
 private:
     command_words start(std::string_view command) const;
+    command_words start(std::string_view command, const config::volume& row) const;
     void add_passed(command_words& words) const;
 
     programs names_;
     std::vector<setup_option> passed_;
+    bool legacy_;
 };
 
 } // namespace lockstep::drbdadm

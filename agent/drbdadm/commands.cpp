@@ -110,6 +110,7 @@ constexpr std::array table{
     per_volume("secondary", setup_long),
     per_volume("invalidate", setup_or_meta),
     networked(per_volume("invalidate-remote", setup_long), false),
+    networked(per_resource("syncer", syncer), true),
     per_volume("outdate", outdate),
     networked(per_volume("resize", resize, passed_options::resize), false),
     networked(per_volume("verify", setup_short, passed_options::verify), false),

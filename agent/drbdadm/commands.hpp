@@ -20,6 +20,7 @@ enum class action : unsigned char {
     setup_long,    // the same, cmd-timeout-medium
     setup_or_meta, // drbdsetup, and drbdmeta if the device is down
     meta,          // drbdmeta COMMAND
+    syncer,
     outdate,
     resize,
     check_resize,

@@ -303,7 +303,7 @@ int run_request_of(request asked) {
                 ::isatty(STDIN_FILENO) == 0 || ::isatty(STDOUT_FILENO) == 0,
                 ends_with(asked.program, "-83"),
                 false,
-                backend(*names, passed_to_backend(asked)),
+                backend(*names, passed_to_backend(asked), ends_with(asked.program, "-83")),
                 runner({}),
                 {}};
     const auto loaded = load_configuration(run, *file);

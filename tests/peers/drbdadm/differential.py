@@ -36,6 +36,10 @@ COMMANDS = [["dump"], ["-v", "dump"], ["dump-xml"], ["-d", "sh-status"], ["sh-re
             ["-d", "out-of-sync", "minor-10"], ["-d", "up", "r1/0"], ["-d", "down", "r1/0"],
             ["sh-udev", "minor-10"], ["sh-udev", "r1/1"], ["-d", "-d", "up", "all"]]
 COMMANDS += [["-d", name, "all"] for name in FOR_ALL] + [[name, "all"] for name in QUERIES]
+COMMANDS_83 = [["dump"]] + [["-d", name, "all"] for name in (
+    "up", "down", "attach", "detach", "connect", "disconnect", "syncer", "primary", "secondary",
+    "create-md", "invalidate", "resize", "wait-connect", "verify", "dstate", "outdate",
+    "check-resize", "role", "cstate", "show-gi", "pause-sync", "suspend-io")]
 # What does not depend on the generation of the driver (sh-resources has a line each in 9).
 VALUES = [["sh-nop"], ["sh-mod-parms"]] + [[name, "all"] for name in QUERIES]
 PARSE_ONLY = [["dump"], ["sh-nop"]]
@@ -175,15 +179,16 @@ def groups_of(options, link):
                 "share": share, "pair": pair}
 
     groups = [group("valid configurations mean the same to drbdadm 8.4", False, of_84, COMMANDS,
-                    0.4),
+                    0.35),
               group("configurations changed by one token are refused alike", True, of_84,
                     PARSE_ONLY, 0.2),
               group("8.3's syntax means the same to drbdadm 8.4", False, of_83, COMMANDS, 0.15)]
     if os.access(options.original_83, os.X_OK):
         named = os.path.join(link, "drbdadm-83")
         os.symlink(os.path.abspath(options.drbdadm), named)
-        groups.append(group("called as drbdadm-83 it dumps 8.3's layout", False, of_83,
-                            [["dump"]], 0.1, (Side(named, []), Side(options.original_83, []))))
+        groups.append(group("called as drbdadm-83 it dumps and calls as 8.3 does", False,
+                            of_83, COMMANDS_83, 0.15,
+                            (Side(named, backends), Side(options.original_83, backends))))
     if os.access(options.original_9, os.X_OK):
         groups.append(group("9's syntax gives the same values as drbdadm 9", False,
                             grammar.Generator9, VALUES, 0.15,

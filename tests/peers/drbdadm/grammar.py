@@ -147,7 +147,7 @@ class Generator:
 
     def sections(self):
         if self.chance(0.5) or self.old:
-            self.line(f"protocol {self.rng.choice('ABCabc')};")
+            self.line(f"protocol {self.rng.choice('ABC' if self.old else 'ABCabc')};")
         if self.chance(0.5):
             self.disk_section()
         if self.chance(0.5):
@@ -162,7 +162,8 @@ class Generator:
             self.startup_section()
         if self.chance(0.3):
             self.open("handlers")
-            self.values(HANDLERS, 3)
+            self.values({name: HANDLERS[name] for name in HANDLERS
+                         if not self.old or name != "unfence-peer"}, 3)
             self.close()
 
     def volume_body(self, minor, disk):
@@ -170,10 +171,11 @@ class Generator:
                                        f"device drbd{minor} minor {minor};",
                                        f"device /dev/drbd_x{minor} minor {minor};")),
                       f"disk {self.rng.choice((disk, chr(34) + disk + chr(34)))};",
-                      self.rng.choice(("meta-disk internal;", f"meta-disk /dev/md{minor};",
-                                       f"meta-disk /dev/mdx [{minor}];",
+                      self.rng.choice(("meta-disk internal;", f"meta-disk /dev/mdx [{minor}];",
                                        f"flexible-meta-disk /dev/fm{minor};",
-                                       "flexible-meta-disk internal;"))]
+                                       "meta-disk internal;" if self.old else
+                                       self.rng.choice((f"meta-disk /dev/md{minor};",
+                                                        "flexible-meta-disk internal;"))))]
         self.rng.shuffle(statements)
         for statement in statements:
             self.line(statement)
@@ -215,7 +217,8 @@ class Generator:
         self.line("disable-ip-verification;")
         self.line(f"usage-count {self.rng.choice(('no', 'yes'))};")
         if self.chance(0.3):
-            self.line(f"minor-count {self.rng.choice((1, 32, 255))};")
+            # 8.3 insists on its being larger than every minor.
+            self.line(f"minor-count {self.rng.choice((255,) if self.old else (1, 32, 255))};")
         if self.chance(0.3):
             self.line(f"dialog-refresh {self.rng.choice((0, 5, 600))};")
         self.close()

@@ -388,6 +388,28 @@ def overwriting_the_peers_data_is_passed_on(bench):
                           "drbdsetup primary 0 --force"])
 
 
+def the_syncer_verb_of_8_3_reloads_all_three_sections(bench):
+    bench.configure("syncer { rate 1M; verify-alg sha1; cpu-mask 3; }")
+    equal(bench.run("syncer", "r0").returncode, 0)
+    equal(bench.calls(), [
+        "drbdsetup resource-options r0 --set-defaults --cpu-mask=3",
+        "drbdsetup disk-options 0 --set-defaults --resync-rate=1M",
+        "drbdsetup net-options ipv4:10.0.0.1:7789 ipv4:10.0.0.2:7789 --set-defaults "
+        "--verify-alg=sha1"])
+
+
+def called_as_drbdadm_83_it_calls_as_8_3_did(bench):
+    bench.configure("protocol C; disk { on-io-error pass_on; } syncer { rate 50M; }")
+    named = os.path.join(bench.path, "drbdadm-83")
+    os.symlink(os.path.abspath(bench.drbdadm), named)
+    equal(bench.run("up", "r0", program=named).returncode, 0)
+    equal(bench.calls(), [
+        "drbdsetup 0 disk /dev/sda0 /dev/sda0 internal --set-defaults --create-device "
+        "--on-io-error=pass_on",
+        "drbdsetup 0 syncer --set-defaults --create-device --rate=50M",
+        "drbdsetup 0 net ipv4:10.0.0.1:7789 ipv4:10.0.0.2:7789 C --set-defaults --create-device"])
+
+
 def queries_print_one_value_a_line(bench):
     equal(bench.run("sh-resources").stdout, "r0 r1\n")
     equal(bench.run("sh-minor", "r1").stdout, "10\n11\n")
