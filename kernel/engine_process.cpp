@@ -72,6 +72,28 @@ result<cpu_set_t> parse_cpu_mask(const std::string& text) {
     return mask;
 }
 
+std::string runtime_key(const std::string& resource) {
+    return "runtime directory of " + resource;
+}
+
+// The keeper's: an engine that has died leaves no socket, and no minor that looks taken.
+void remove_runtime(host::keeper_job& job) {
+    const control::runtime_directory runtime(job.argument(0));
+    const std::string& resource = job.argument(1);
+    for (const std::uint32_t minor : runtime.minors()) {
+        if (runtime.resource_of_minor(minor) == resource) {
+            runtime.unlink_minor(minor, resource);
+        }
+    }
+    ::unlink((runtime.resource_directory(resource) + "/nbd").c_str());
+    runtime.remove(resource);
+    job.forget(runtime_key(resource));
+}
+
+void remember_runtime(host::keeper_job& job) {
+    job.remember(runtime_key(job.argument(1)), "tidy-runtime", {job.argument(0), job.argument(1)});
+}
+
 } // namespace
 
 process::process(settings use)
@@ -98,12 +120,13 @@ result<> process::start() {
 }
 
 result<> process::start_all() {
+    if (auto claimed = claim_resource(); !claimed) {
+        return claimed;
+    }
+    // Only now: a predecessor's keeper may just have removed the directory.
     auto socket = runtime_.prepare(settings_.resource);
     if (!socket) {
         return tl::unexpected(socket.error());
-    }
-    if (auto claimed = claim_resource(); !claimed) {
-        return claimed;
     }
     prepared_ = true;
     if (auto started = start_keeper(); !started) {
@@ -150,7 +173,11 @@ result<> process::start_keeper() {
     if (settings_.restart && settings_.helper != "disabled") {
         use.restart_command = {settings_.helper, "up", settings_.resource};
     }
-    auto started = host::keeper::start(use, device::device_operations());
+    std::vector<host::keeper_operation> operations(device::device_operations().begin(),
+                                                   device::device_operations().end());
+    operations.push_back({"tidy-runtime", remove_runtime});
+    operations.push_back({"remember-runtime", remember_runtime});
+    auto started = host::keeper::start(use, operations);
     if (!started) {
         return tl::unexpected(started.error());
     }
@@ -165,6 +192,8 @@ result<> process::start_rooms() {
     }
     loop_ = std::move(*loop);
     keeper_->run_on(*loop_);
+    keeper_->call({"remember-runtime", {runtime_.root(), settings_.resource}, {}, 0},
+                  [](const host::keeper_answer&) {});
     log_ = std::make_unique<host::log_queue>(*loop_, keeper_->log_socket());
     log_->set_level(severity_named(settings_.log_level));
     for (const std::string& missing : host::protect_process()) {
@@ -239,6 +268,7 @@ result<> process::start_server(const std::string& socket) {
 void process::watch_signals() {
     ::signal(SIGPIPE, SIG_IGN);
     ::signal(SIGHUP, SIG_IGN);
+    ::signal(SIGCHLD, SIG_IGN); // the log writer's end, and the keeper's
     sigset_t wanted;
     sigemptyset(&wanted);
     for (const int number : {SIGTERM, SIGINT, SIGQUIT}) {
@@ -282,11 +312,14 @@ void process::told_to_stop(bool force) {
 void process::apply_cpu_mask() {
     const std::string mask = replica_target_->look().options.cpu_mask;
     if (mask.empty()) {
-        cpu_set_t all;
-        std::memset(&all, 0xff, sizeof all);
-        ::sched_setaffinity(0, sizeof all, &all);
+        if (mask_applied_) {
+            cpu_set_t all;
+            std::memset(&all, 0xff, sizeof all);
+            ::sched_setaffinity(0, sizeof all, &all);
+        }
         return;
     }
+    mask_applied_ = true;
     const auto parsed = parse_cpu_mask(mask);
     if (!parsed || ::sched_setaffinity(0, sizeof *parsed, &*parsed) != 0) {
         note(log_severity::error, "cpu-mask " + mask + " cannot be used on this machine");
@@ -333,15 +366,11 @@ void process::shut_down() {
         clean;
     loop_->cancel(signals_);
     clean = wait_until([this] { return !signals_.pending; }, end_wait) && clean;
-    for (const auto& [volume, device] : devices_) {
-        runtime_.unlink_minor(device.minor, settings_.resource);
-    }
-    if (prepared_) {
-        runtime_.remove(settings_.resource);
-    }
+    keeper_->call({"tidy-runtime", {runtime_.root(), settings_.resource}, {}, 0},
+                  [](const host::keeper_answer&) {});
     note(log_severity::notice, clean ? "engine stopped" : "engine stopped with work unfinished");
-    keeper_->stop();
     wait_until([this] { return keeper_->calls_pending() == 0; }, end_wait);
+    keeper_->stop();
     log_->close();
     if (!clean) {
         ::_exit(0);

@@ -114,6 +114,7 @@ private:
     std::unique_ptr<target> target_;
     std::unique_ptr<control::socket_server> server_;
     signals signals_{*this};
+    bool mask_applied_ = false;
 };
 
 } // namespace lockstep::engine

@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 
 namespace lockstep::host {
 
@@ -42,8 +44,10 @@ result<> claims::take(std::string_view key, int code, mode how) {
     if (held_.count(key) != 0) {
         return {};
     }
-    if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
-        return fail_errno(errno, "cannot make the directory of claims", directory_);
+    std::error_code problem;
+    std::filesystem::create_directories(directory_, problem);
+    if (problem) {
+        return fail_errno(problem.value(), "cannot make the directory of claims", directory_);
     }
     const std::string path = path_of(key);
     for (;;) {
