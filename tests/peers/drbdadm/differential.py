@@ -86,8 +86,20 @@ def places(text):
 class Comparison:
     def __init__(self, ours, theirs, reviewed):
         self.ours, self.theirs, self.reviewed = ours, theirs, reviewed
+        self.sorts_options = False
         self.counts = {"runs": 0, "accepted by both": 0, "refused by both": 0,
                        "refused at the same place": 0, "reviewed differences": 0}
+
+    def lines(self, text):
+        """For adjust the order of the options in a line does not count: the original moves some."""
+        if not self.sorts_options:
+            return text.splitlines()
+        return [" ".join(sorted(line.split(" "), key=lambda word: word if word[:2] == "--" else ""))
+                for line in text.splitlines()]
+
+    def use_backend(self, drbdsetup):
+        self.sorts_options = True
+        self.ours.backends = self.theirs.backends = ["-s", drbdsetup, "-m", "/bin/true"]
 
     def one(self, words, config):
         """None, or what differs."""
@@ -104,7 +116,7 @@ class Comparison:
                                                              here[0] == there[0])
             return None
         self.counts["accepted by both"] += 1
-        lines = [line for line in difflib.unified_diff(theirs[1].splitlines(), ours[1].splitlines(),
+        lines = [line for line in difflib.unified_diff(self.lines(theirs[1]), self.lines(ours[1]),
                                                        "original", "ours", lineterm="", n=0)
                  if line[:1] in "+-" and not line.startswith(("+++", "---"))]
         unknown = [line for line in lines if not self.reviewed.known("output", line)]
@@ -125,6 +137,23 @@ class Comparison:
                 f"here: {ours[2].strip()}")
 
 
+def generate(group, rng):
+    """The text of a configuration and, for adjust, what drbdsetup shows."""
+    if group["generator"] is grammar.AdjustPair:
+        return grammar.AdjustPair(rng).generate()
+    text = group["generator"](rng).document()
+    return grammar.mutate(rng, text) if group["mutated"] else text, None
+
+
+def write_fake(directory, shown):
+    with open(os.path.join(directory, "show"), "w", encoding="utf-8") as file:
+        file.write(shown)
+    path = os.path.join(directory, "drbdsetup")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write('#!/bin/sh\ncat "$(dirname "$0")/show"\n')
+    os.chmod(path, 0o700)
+
+
 def compare_many(group, comparison, options, seconds):
     end = time.monotonic() + seconds
     failures = []
@@ -132,10 +161,11 @@ def compare_many(group, comparison, options, seconds):
     while done < options.count and time.monotonic() < end and len(failures) < options.failures:
         seed = f"{options.seed}/{group['number']}/{done}"
         rng = random.Random(seed)
-        text = group["generator"](rng).document()
-        if group["mutated"]:
-            text = grammar.mutate(rng, text)
+        text, shown = generate(group, rng)
         with tempfile.TemporaryDirectory() as directory:
+            if shown is not None:
+                write_fake(directory, shown)
+                comparison.use_backend(os.path.join(directory, "drbdsetup"))
             config = os.path.join(directory, "drbd.conf")
             with open(config, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -179,7 +209,7 @@ def groups_of(options, link):
                 "share": share, "pair": pair}
 
     groups = [group("valid configurations mean the same to drbdadm 8.4", False, of_84, COMMANDS,
-                    0.35),
+                    0.3),
               group("configurations changed by one token are refused alike", True, of_84,
                     PARSE_ONLY, 0.2),
               group("8.3's syntax means the same to drbdadm 8.4", False, of_83, COMMANDS, 0.15)]
@@ -193,6 +223,9 @@ def groups_of(options, link):
         groups.append(group("9's syntax gives the same values as drbdadm 9", False,
                             grammar.Generator9, VALUES, 0.15,
                             (ours, Side(options.original_9, backends))))
+    groups.append(group("adjust makes the same calls as drbdadm 8.4", False, grammar.AdjustPair,
+                        [["-d", "adjust", "r0"]], 0.15,
+                        (Side(options.drbdadm, []), Side(options.original_84, []))))
     for number, one in enumerate(groups, 1):
         one["number"] = number
     return [one for one in groups if options.group in (None, one["number"])]

@@ -304,6 +304,88 @@ class Generator9(Generator):
             self.net9()
 
 
+class AdjustPair:
+    """A configuration of one resource, and what `drbdsetup show` could say about it at that time:
+    options changed, added or missing, volumes, disks and addresses too."""
+
+    SECTIONS = {"options": (OPTIONS, ()), "net": (NET, NET_FLAGS), "disk": (DISK, DISK_FLAGS)}
+    # Translated or written differently before they reach drbdsetup.
+    NOT_SHOWN = ("after-sb-0pri", "protocol")
+    # The original attaches anew, or resizes, if the file says what is the default anyway.
+    VALUES = {"size": ("10G", "512M"), "max-bio-bvecs": ("8", "128")}
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def options(self, section):
+        table, flags = self.SECTIONS[section]
+        names = [name for name in table if name not in self.NOT_SHOWN]
+        chosen = {name: self.rng.choice(self.VALUES.get(name, table[name]))
+                  for name in self.rng.sample(names, self.rng.randint(0, min(4, len(names))))}
+        chosen.update({name: self.rng.choice(("yes", "no"))
+                       for name in flags if self.rng.random() < 0.1})
+        return chosen
+
+    def changed(self, options, section):
+        """Most often the same; else one removed, one changed or others added."""
+        out = dict(options)
+        kind = self.rng.choice(("same", "same", "removed", "changed", "others"))
+        table, flags = self.SECTIONS[section]
+        if kind == "removed" and out:
+            del out[self.rng.choice(list(out))]
+        elif kind == "changed" and out:
+            name = self.rng.choice(list(out))
+            values = ("yes", "no") if name in flags else self.VALUES.get(name, table[name])
+            out[name] = self.rng.choice(values)
+        elif kind == "others":
+            out.update(self.options(section))
+        return out
+
+    @staticmethod
+    def section(name, options):
+        return f"{name} {{ " + " ".join(f"{key} {value};" for key, value in options.items()) + " }\n"
+
+    def generate(self):
+        """The text of the file and that of show."""
+        wanted = {name: self.options(name) for name in self.SECTIONS}
+        shown = {name: self.changed(wanted[name], name) for name in self.SECTIONS}
+        volumes = sorted(self.rng.sample(range(4), self.rng.randint(1, 3)))
+        running = sorted(set(volumes) if self.rng.random() < 0.6 else
+                         set(self.rng.sample(range(4), self.rng.randint(0, 3))))
+        config = "global { disable-ip-verification; }\nresource r0 {\n"
+        config += "".join(self.section(name, wanted[name]) for name in self.SECTIONS)
+        for index, host in enumerate(HOSTS):
+            config += f"on {host} {{ address 10.0.0.{index + 1}:7788;\n"
+            config += "".join(f"volume {number} {{ device minor {number + 10}; disk /dev/s{number}; "
+                              "meta-disk internal; }\n" for number in volumes)
+            config += "}\n"
+        return config + "}\n", self.show(shown, running)
+
+    def show(self, shown, running):
+        if self.rng.random() < 0.05:
+            return ""
+        text = "resource r0 {\n" + self.section("options", shown["options"])
+        connected = self.rng.random() < 0.85
+        if connected:
+            peer = self.rng.choice(("10.0.0.2:7788",) * 4 + ("10.0.0.9:7788", "10.0.0.2:7799"))
+            text += self.section("net", shown["net"])
+            text += f"_remote_host {{ address ipv4 {peer}; }}\n"
+        text += "_this_host {\n"
+        if connected:
+            text += "address ipv4 10.0.0.1:7788;\n"
+        for number in running:
+            minor = number + self.rng.choice((10,) * 9 + (20,))
+            text += f"volume {number} {{ device minor {minor};\n"
+            if self.rng.random() < 0.85:
+                disk = self.rng.choice((f"/dev/s{number}",) * 6 + ("/dev/other",))
+                metadata = self.rng.choice(("internal",) * 6 + ('"/dev/m"', '"/dev/m" [ 1 ]'))
+                text += f'disk "{disk}"; meta-disk {metadata};\n'
+                text += self.section("disk", self.changed(shown["disk"], "disk")
+                                     if self.rng.random() < 0.3 else shown["disk"])
+            text += "}\n"
+        return text + "}\n}\n"
+
+
 TOKEN = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|[A-Za-z0-9/._-]+|[{};:\[\]]')
 INTRUDERS = ("{", "}", ";", "disk", "net", "on", "volume", "bogus-word", "99999999", "-1", '"open',
              "123456789", "10.0.0.1", "no", "yes", "include", "skip", "x" * 129, "@", "0")
