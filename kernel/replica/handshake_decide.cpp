@@ -61,6 +61,10 @@ void handshake::state_received(volume& target, const wire::state_word& word) {
     const auto view = state::look_at_peer_state(facts);
     switch (view.meaning) {
     case state::peer_state_meaning::closing:
+        if (!state::well_formed(facts.reported)) {
+            all_.states.drop_link(connection::protocol_error,
+                                  "the peer's STATE names states that do not exist");
+        }
         return;
     case state::peer_state_meaning::resync_ended:
         if (view.all_synced) {
