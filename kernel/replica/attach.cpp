@@ -80,6 +80,7 @@ void disk_management::attach(volume& target, const disk_properties& properties,
     target.disk = std::make_unique<local_disk>(all_, target, properties);
     target.io_error_seen = false;
     target.detach_forced = false;
+    target.flushed_last = false;
     target.attaching = std::make_unique<attach_job>();
     attach_job& job = *target.attaching;
     job.done = std::move(done);

@@ -73,12 +73,15 @@ bool bitmap::resize(std::uint64_t device_sectors, fill new_bits) {
     next.full_ = allocate<std::uint64_t>(summary_words);
     next.dirty_ = allocate<std::uint64_t>(summary_words);
     next.writing_ = allocate<std::uint64_t>(summary_words);
+    next.cleared_at_ = allocate<std::uint64_t>(next.pages_);
     if (!next.words_ || !next.page_counts_ || !next.any_ || !next.full_ || !next.dirty_ ||
-        !next.writing_) {
+        !next.writing_ || !next.cleared_at_) {
         return false;
     }
     const std::uint64_t shared = std::min(pages_, next.pages_);
+    next.clears_ = clears_;
     for (std::uint64_t page = 0; page < shared; ++page) {
+        next.cleared_at_[page] = cleared_at_[page];
         if (page_counts_[page] != 0) {
             next.load_page(page, page_bytes(page));
         }
@@ -137,6 +140,9 @@ std::uint64_t bitmap::change_in_page(std::uint64_t first, std::uint64_t end) {
         }
     }
     if (changed != 0) {
+        if (!Set) {
+            cleared_at_[page] = ++clears_;
+        }
         recount(page, static_cast<std::uint32_t>(Set ? before + changed : before - changed));
         mark_page_dirty(page);
     }

@@ -103,6 +103,10 @@ public:
     // A failed write leaves the page dirty.
     void end_page_write(std::uint64_t page, bool stored);
     void mark_page_dirty(std::uint64_t page);
+    // Counts the changes that cleared bits. A page may be stored once the data device was flushed
+    // after the last of them: what the cleared bits vouch for is durable then.
+    std::uint64_t clears() const { return clears_; }
+    std::uint64_t page_cleared_at(std::uint64_t page) const { return cleared_at_[page]; }
     void mark_all_dirty();
 
     // Every count and summary agrees with the words. Walks everything: for tests.
@@ -138,12 +142,14 @@ private:
     std::uint64_t weight_ = 0;
     std::uint64_t dirty_count_ = 0;
     std::uint64_t writing_count_ = 0;
+    std::uint64_t clears_ = 0;
     zeroed_array<std::uint64_t> words_;       // pages_ * 512
     zeroed_array<std::uint32_t> page_counts_; // set bits of each page
     zeroed_array<std::uint64_t> any_;         // a bit for each page: has a set bit
     zeroed_array<std::uint64_t> full_;        // a bit for each page: has no clear bit
     zeroed_array<std::uint64_t> dirty_;
     zeroed_array<std::uint64_t> writing_;
+    zeroed_array<std::uint64_t> cleared_at_; // of each page: clears_ then
 };
 
 } // namespace lockstep::replica

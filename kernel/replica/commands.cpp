@@ -109,7 +109,9 @@ outcome resource::remove_volume(volume_number number) {
     if (target == nullptr) {
         return no_such_volume();
     }
-    if (target->disk != nullptr || target->state.disk != disk::diskless ||
+    // Requests of a disk that was detached by force may still come back.
+    const bool busy = !target->application_requests.empty() || !target->peer_requests.empty();
+    if (busy || target->disk != nullptr || target->state.disk != disk::diskless ||
         all.common.connection > connection::standalone || all.common.role != role::secondary) {
         return refuse(158, "Minor is still configured",
                       "demote, disconnect and detach it first (or use down)");

@@ -134,8 +134,22 @@ void disk_management::maybe_release(volume& target) {
         target.attaching != nullptr) {
         return;
     }
-    if (!target.detach_forced && (target.storing_last || target.disk->outstanding() > 0)) {
-        return;
+    if (!target.detach_forced) {
+        if (target.storing_last || target.disk->outstanding() > 0) {
+            return;
+        }
+        if (!target.flushed_last) {
+            // The peer may count on what it was told is written.
+            target.flushed_last = true;
+            target.disk->flush_last([this](bool stored) {
+                if (!stored) {
+                    all_.peers.disk_lost();
+                }
+            });
+            return;
+        }
+    } else {
+        all_.peers.disk_lost();
     }
     all_.bury(std::move(target.disk));
     target.log_suspended = false;

@@ -237,6 +237,8 @@ void handshake::protocol_received(const wire::connection_settings& settings) {
         return;
     }
     protocol_seen_ = true;
+    // From here on pings tell whether the peer lives; a volume that it does not have stays alone.
+    deadline_.cancel();
     peer_discards_ = (settings.flags & wire::protocol_flag::discard_my_data) != 0;
     peer_tentative_ = (settings.flags & wire::protocol_flag::dry_run) != 0;
     adopt_settings(settings);

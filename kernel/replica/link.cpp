@@ -131,7 +131,6 @@ void link::sent(channel which, std::size_t bytes) {
             all_.epochs.queue_ran_dry();
         }
         all_.exchange.queue_moved();
-        all_.peers.output_moved();
     }
 }
 
@@ -175,6 +174,11 @@ std::size_t link::receive(channel which, const_byte_span bytes) {
         return bytes.size();
     }
     const auto index = static_cast<std::size_t>(which);
+    if (which == channel::meta && all_.handshake.before_parameters()) {
+        // How its headers look is not agreed yet; the peer may be a step ahead.
+        stalled_[index] = true;
+        return 0;
+    }
     const std::size_t offered = bytes.size();
     last_received[index] = all_.now();
     stalled_[index] = false;
@@ -202,7 +206,15 @@ void link::received_in_place(channel which, std::size_t count) {
 void link::resume_receiving() {
     for (const channel which : {channel::data, channel::meta}) {
         bool& stalled = stalled_[static_cast<std::size_t>(which)];
-        if (stalled && up) {
+        if (!stalled || !up) {
+            continue;
+        }
+        const std::uint32_t size = input(which).data_bytes();
+        const bool possible =
+            which == channel::meta
+                ? !all_.handshake.before_parameters()
+                : all_.peers.can_take() && (size == 0 || all_.memory.peer.available(size));
+        if (possible) {
             stalled = false;
             all_.world.want_receive(which);
         }

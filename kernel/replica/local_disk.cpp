@@ -1,8 +1,11 @@
 #include "kernel/replica/local_disk.hpp"
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "kernel/replica/machinery.hpp"
 
@@ -49,7 +52,43 @@ void local_disk::submit(disk_request& request) {
     ++outstanding_;
     request.volume = owner_.number;
     request.disk = this;
+    if (abandoned_) {
+        // A chain of requests goes on; the device is not ours any more.
+        all_.defer([&all = all_, &request] { all.disk_done(request, EIO); });
+        return;
+    }
     all_.submit_disk(*this, request);
+}
+
+void local_disk::abandon() {
+    abandoned_ = true;
+    std::vector<on_stored> waiting;
+    waiting.swap(super_waiting_);
+    for (auto& each : super_served_) {
+        waiting.push_back(std::move(each));
+    }
+    super_served_.clear();
+    for (auto& each : bitmap_jobs_) {
+        waiting.push_back(std::move(each.done));
+    }
+    bitmap_jobs_.clear();
+    if (last_done_) {
+        waiting.push_back(std::move(last_done_));
+        last_done_ = nullptr;
+    }
+    for (auto& each : waiting) {
+        each(false);
+    }
+}
+
+void local_disk::flush_last(on_stored done) {
+    last_done_ = std::move(done);
+    flush_data(last_flush_, [](disk_request& request, int error) {
+        auto& self = *static_cast<local_disk*>(request.owner);
+        if (auto ended = std::exchange(self.last_done_, nullptr)) {
+            ended(error == 0);
+        }
+    });
 }
 
 void local_disk::flush_data(disk_request& request, void (*finished)(disk_request&, int)) {
@@ -107,11 +146,12 @@ void local_disk::write_superblock() {
     super_served_.insert(super_served_.end(), std::make_move_iterator(super_waiting_.begin()),
                          std::make_move_iterator(super_waiting_.end()));
     super_waiting_.clear();
+    // As it is now: what it says of the data holds for what the flush covers.
+    format::encode(super, {super_buffer_, format::block_bytes});
     if (!owner_.options.md_flushes) {
         superblock_flushed(0);
         return;
     }
-    // Data that the identifiers vouch for is durable before they are.
     flush_data(super_request_, [](disk_request& done, int error) {
         static_cast<local_disk*>(done.owner)->superblock_flushed(error);
     });
@@ -122,7 +162,6 @@ void local_disk::superblock_flushed(int error) {
         superblock_written(error);
         return;
     }
-    format::encode(super, {super_buffer_, format::block_bytes});
     super_request_ = {};
     super_request_.op = disk_request::operation::write;
     super_request_.device = backing::metadata;
@@ -159,69 +198,94 @@ void local_disk::store_bitmap(on_stored done) {
         done(false);
         return;
     }
-    bitmap_jobs_.push_back({std::move(done), 0, false, false});
-    if (bitmap_jobs_.size() == 1) {
-        start_bitmap_job();
+    bitmap_jobs_.push_back({std::move(done), 0, false});
+    if (bitmap_jobs_.size() == 1 && pages_writing_ == 0) {
+        write_pages();
     }
 }
 
-void local_disk::start_bitmap_job() {
-    if (bits.dirty_pages() == 0 && pages_writing_ == 0) {
-        finish_bitmap_job();
-        return;
-    }
-    flush_data(bitmap_flush_, [](disk_request& request, int error) {
-        auto& self = *static_cast<local_disk*>(request.owner);
-        if (self.bitmap_jobs_.empty()) {
-            return;
-        }
-        self.bitmap_jobs_.front().begun = true;
-        if (error != 0) {
-            self.bitmap_jobs_.front().failed = true;
-            self.metadata_failed("the data device could not be flushed", error);
-        }
-        self.write_pages();
-    });
+bool local_disk::cleared_since_flush(std::uint64_t page) const {
+    return owner_.options.md_flushes && bits.page_cleared_at(page) > flushed_clears_;
 }
 
+void local_disk::data_flushed(std::uint64_t clears) {
+    flushed_clears_ = std::max(flushed_clears_, clears);
+}
+
+// Up to page_slots pages at a time: copied, then the data flushed if the copies have bits that were
+// cleared since the last flush, then written.
 void local_disk::write_pages() {
-    if (bitmap_jobs_.empty()) {
+    while (!bitmap_jobs_.empty() && pages_writing_ == 0) {
+        bitmap_job& job = bitmap_jobs_.front();
+        bool flush_first = false;
+        for (page_slot& slot : slots_) {
+            const std::uint64_t page =
+                job.failed ? bitmap::none : bits.next_dirty_page(job.next_page);
+            if (page == bitmap::none) {
+                break;
+            }
+            job.next_page = page + 1;
+            std::byte* buffer =
+                page_buffers_ + static_cast<std::size_t>(&slot - slots_.data()) * bitmap::page_size;
+            flush_first |= cleared_since_flush(page);
+            bits.begin_page_write(page, {buffer, bitmap::page_size});
+            slot.disk = this;
+            slot.busy = true;
+            slot.page = page;
+            slot.request = {};
+            slot.request.memory = buffer;
+            ++pages_writing_;
+        }
+        if (pages_writing_ == 0) {
+            finish_bitmap_job();
+        } else if (flush_first) {
+            bitmap_flush_clears_ = bits.clears();
+            flush_data(bitmap_flush_, [](disk_request& request, int error) {
+                static_cast<local_disk*>(request.owner)->pages_flushed(error);
+            });
+        } else {
+            submit_pages();
+        }
+    }
+}
+
+void local_disk::pages_flushed(int error) {
+    if (error == 0) {
+        data_flushed(bitmap_flush_clears_);
+        submit_pages();
         return;
     }
-    bitmap_job& job = bitmap_jobs_.front();
     for (page_slot& slot : slots_) {
-        if (slot.busy || job.failed) {
+        if (slot.busy) {
+            slot.busy = false;
+            --pages_writing_;
+            bits.end_page_write(slot.page, false);
+        }
+    }
+    if (!bitmap_jobs_.empty()) {
+        bitmap_jobs_.front().failed = true;
+    }
+    metadata_failed("the data device could not be flushed", error);
+    go_on_after_pages();
+}
+
+void local_disk::submit_pages() {
+    for (page_slot& slot : slots_) {
+        if (!slot.busy) {
             continue;
         }
-        const std::uint64_t page = bits.next_dirty_page(job.next_page);
-        if (page == bitmap::none) {
-            break;
-        }
-        job.next_page = page + 1;
-        std::byte* buffer =
-            page_buffers_ + static_cast<std::size_t>(&slot - slots_.data()) * bitmap::page_size;
-        bits.begin_page_write(page, {buffer, bitmap::page_size});
-        slot.busy = true;
-        slot.page = page;
-        slot.request = {};
         slot.request.op = disk_request::operation::write;
         slot.request.device = backing::metadata;
         slot.request.fua = owner_.options.md_flushes;
-        slot.request.offset = layout.bitmap_offset + page * bitmap::page_size;
+        slot.request.offset = layout.bitmap_offset + slot.page * bitmap::page_size;
         slot.request.size = bitmap::page_size;
-        slot.request.memory = buffer;
-        slot.disk = this;
         slot.request.owner = &slot;
         slot.request.finished = [](disk_request& request, int error) {
             auto& done = *static_cast<page_slot*>(request.owner);
             done.disk->page_written(done, error);
         };
-        ++pages_writing_;
         ++bitmap_writes;
         submit(slot.request);
-    }
-    if (pages_writing_ == 0) {
-        finish_bitmap_job();
     }
 }
 
@@ -235,6 +299,10 @@ void local_disk::page_written(page_slot& slot, int error) {
         }
         metadata_failed("the bitmap could not be written", error);
     }
+    go_on_after_pages();
+}
+
+void local_disk::go_on_after_pages() {
     if (log_phase_ == log_phase::pages && !log_page_busy_) {
         write_evicted_pages();
     }
@@ -245,9 +313,6 @@ void local_disk::finish_bitmap_job() {
     bitmap_job job = std::move(bitmap_jobs_.front());
     bitmap_jobs_.erase(bitmap_jobs_.begin());
     job.done(!job.failed);
-    if (!bitmap_jobs_.empty() && !bitmap_jobs_.front().begun && pages_writing_ == 0) {
-        start_bitmap_job();
-    }
 }
 
 // --- activity log ---
@@ -264,6 +329,7 @@ void local_disk::pump_log() {
         return;
     }
     log_phase_ = log_phase::flushing;
+    log_flush_clears_ = bits.clears();
     flush_data(log_request_, [](disk_request& done, int error) {
         static_cast<local_disk*>(done.owner)->log_data_flushed(error);
     });
@@ -275,6 +341,7 @@ void local_disk::log_data_flushed(int error) {
         metadata_failed("the data device could not be flushed", error);
         return;
     }
+    data_flushed(log_flush_clears_);
     log_phase_ = log_phase::pages;
     write_evicted_pages();
 }
@@ -292,23 +359,44 @@ void local_disk::write_evicted_pages() {
         }
         log_page_ = page;
         log_page_busy_ = true;
+        const bool flush_first = cleared_since_flush(page);
         bits.begin_page_write(page, {log_page_buffer_, bitmap::page_size});
-        log_request_ = {};
-        log_request_.op = disk_request::operation::write;
-        log_request_.device = backing::metadata;
-        log_request_.fua = owner_.options.md_flushes;
-        log_request_.offset = layout.bitmap_offset + page * bitmap::page_size;
-        log_request_.size = bitmap::page_size;
-        log_request_.memory = log_page_buffer_;
-        log_request_.owner = this;
-        log_request_.finished = [](disk_request& done, int error) {
-            static_cast<local_disk*>(done.owner)->log_page_written(error);
-        };
-        ++bitmap_writes;
-        submit(log_request_);
+        if (!flush_first) {
+            write_log_page();
+            return;
+        }
+        log_flush_clears_ = bits.clears();
+        flush_data(log_request_, [](disk_request& done, int error) {
+            static_cast<local_disk*>(done.owner)->log_page_flushed(error);
+        });
         return;
     }
     write_log_block();
+}
+
+void local_disk::log_page_flushed(int error) {
+    if (error != 0) {
+        log_page_written(error);
+        return;
+    }
+    data_flushed(log_flush_clears_);
+    write_log_page();
+}
+
+void local_disk::write_log_page() {
+    log_request_ = {};
+    log_request_.op = disk_request::operation::write;
+    log_request_.device = backing::metadata;
+    log_request_.fua = owner_.options.md_flushes;
+    log_request_.offset = layout.bitmap_offset + log_page_ * bitmap::page_size;
+    log_request_.size = bitmap::page_size;
+    log_request_.memory = log_page_buffer_;
+    log_request_.owner = this;
+    log_request_.finished = [](disk_request& done, int error) {
+        static_cast<local_disk*>(done.owner)->log_page_written(error);
+    };
+    ++bitmap_writes;
+    submit(log_request_);
 }
 
 void local_disk::log_page_written(int error) {

@@ -5,7 +5,8 @@
 //   - an extent is in the activity log before a write in it is issued or sent;
 //   - before the log forgets an extent: the data device is flushed, and the bitmap pages of that
 //     extent are stored;
-//   - before cleared bits are stored: the data device is flushed;
+//   - before cleared bits are stored: the data device is flushed, and what is stored is how the
+//     bits were when that flush began;
 //   - a generation identifier is stored before anything depends on it (the caller waits).
 #pragma once
 
@@ -73,8 +74,11 @@ public:
     // The host reports the end of a request of this disk.
     void ended() { --outstanding_; }
     std::size_t outstanding() const { return outstanding_; }
-    // No callbacks into the owner any more; what is still outstanding is only counted.
-    void abandon() { abandoned_ = true; }
+    // The device is given up: whoever waits for a store hears that there is none, nothing more is
+    // submitted, and what is still outstanding is only counted.
+    void abandon();
+    // Makes durable what was written; `done` hears whether that worked.
+    void flush_last(on_stored done);
     bool abandoned() const { return abandoned_; }
 
     std::uint64_t log_writes = 0;
@@ -92,19 +96,24 @@ private:
     struct bitmap_job {
         on_stored done;
         std::uint64_t next_page = 0;
-        bool begun = false;
         bool failed = false;
     };
 
     void write_superblock();
     void superblock_flushed(int error);
     void superblock_written(int error);
-    void start_bitmap_job();
+    bool cleared_since_flush(std::uint64_t page) const;
+    void data_flushed(std::uint64_t clears);
     void write_pages();
+    void submit_pages();
+    void pages_flushed(int error);
     void page_written(page_slot& slot, int error);
+    void go_on_after_pages();
     void finish_bitmap_job();
     void log_data_flushed(int error);
     void write_evicted_pages();
+    void write_log_page();
+    void log_page_flushed(int error);
     void log_page_written(int error);
     void write_log_block();
     void log_block_written(int error);
@@ -136,6 +145,13 @@ private:
     std::size_t pages_writing_ = 0;
     disk_request bitmap_flush_;
     std::vector<bitmap_job> bitmap_jobs_;
+    // bitmap::clears() when the last good flush of the data device was submitted, and the two that
+    // may be under way.
+    std::uint64_t flushed_clears_ = 0;
+    std::uint64_t bitmap_flush_clears_ = 0;
+    std::uint64_t log_flush_clears_ = 0;
+    disk_request last_flush_;
+    on_stored last_done_;
 
     enum class log_phase : std::uint8_t { idle, flushing, pages, block };
     log_phase log_phase_ = log_phase::idle;

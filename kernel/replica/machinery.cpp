@@ -44,6 +44,8 @@ void machinery::settle() {
             writes.settle(*each);
             disks.maybe_release(*each);
         }
+        peers.serve_waiting_reads();
+        link.resume_receiving();
         again = !deferred_.empty() || std::ranges::any_of(volumes, [](const auto& entry) {
             const volume& each = *entry.second;
             return each.check_gate || each.retry_overlaps || each.retry_slots || each.retry_data ||

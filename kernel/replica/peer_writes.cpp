@@ -1,5 +1,6 @@
 #include "kernel/replica/peer_writes.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -19,6 +20,10 @@ namespace {
 // Kept back for requests that arrive without data, which can't be made to wait on the stream.
 constexpr std::size_t reserved_requests = 512;
 
+bool overlap(const peer_request& a, const peer_request& b) {
+    return a.sector < b.sector + b.sectors() && b.sector < a.sector + a.sectors();
+}
+
 } // namespace
 
 void peer_epoch::reset() {
@@ -29,6 +34,7 @@ void peer_epoch::reset() {
     conflicted = false;
     flushes = 0;
     flushed = false;
+    failed = false;
 }
 
 void peer_request::reset() {
@@ -85,9 +91,10 @@ void peer_writes::release(peer_request& request) {
             target.retry_slots |= target.disk->log->end(first, last);
         }
     }
+    // A read may wait for this write without its ever having begun.
+    target.retry_overlaps |= request.what == peer_request::kind::write;
     target.peer_requests.remove(request);
     all_.peer_pool.give_back(request);
-    all_.link.resume_receiving();
 }
 
 bool peer_writes::current(const peer_request& request) const {
@@ -282,6 +289,10 @@ void peer_writes::admit(peer_request& write) {
         return;
     }
     bool answered = false;
+    if (waits_before(target, write)) {
+        target.peer_waiting_overlap.push_back(write);
+        return;
+    }
     if (conflicts(write, answered)) {
         if (!answered) {
             target.peer_waiting_overlap.push_back(write);
@@ -292,12 +303,26 @@ void peer_writes::admit(peer_request& write) {
     enter_log(write);
 }
 
+bool peer_writes::waits_before(const volume& target, const peer_request& request) {
+    for (peer_request* each = target.peer_waiting_overlap.front(); each != nullptr;
+         each = target.peer_waiting_overlap.after(*each)) {
+        const bool writes = each->what == peer_request::kind::write ||
+                            each->what == peer_request::kind::resync_write;
+        if (writes && overlap(*each, request)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void peer_writes::retry_overlaps(volume& target) {
     intrusive_list<peer_request, in_waiting> waiting;
     waiting.append(target.peer_waiting_overlap);
     while (peer_request* write = waiting.pop_front()) {
         if (write->what == peer_request::kind::write) {
             admit(*write);
+        } else if (write->what == peer_request::kind::read) {
+            begin_read(*write);
         } else {
             all_.resync.retry(*write);
         }
@@ -452,6 +477,12 @@ void peer_writes::advance() {
         if (!oldest->flushed && oldest->writes > 0 && flush(*oldest)) {
             return;
         }
+        if (oldest->failed) {
+            // The peer goes on thinking that we may lack these writes, and resyncs them.
+            all_.states.drop_link(state::connection::network_failure,
+                                  "writes of the peer can't be made durable here");
+            return;
+        }
         if (!oldest->conflicted && all_.link.up) {
             all_.link.send(channel::meta, 0, command::barrier_ack,
                            wire::barrier_ack{oldest->number, oldest->writes});
@@ -463,16 +494,20 @@ void peer_writes::advance() {
 }
 
 bool peer_writes::flush(peer_epoch& which) {
+    // Flushes for a connection that is gone: flushed() comes back here.
+    if (std::ranges::any_of(flushes_, [](const epoch_flush& each) { return each.busy; })) {
+        return true;
+    }
     which.flushed = true;
     std::size_t slot = 0;
     for (auto& [number, target] : all_.volumes) {
-        if (!target->has_disk() || !target->options.disk_flushes || slot == flushes_.size()) {
+        // A disk that is about to be detached has to keep its promises too.
+        const bool in_use = target->disk != nullptr && target->attaching == nullptr;
+        if (!in_use || !target->options.disk_flushes) {
             continue;
         }
+        LOCKSTEP_CHECK(slot < flushes_.size());
         epoch_flush& out = flushes_[slot++];
-        if (out.busy) {
-            continue; // of a connection that is gone; its end is still to come
-        }
         out.busy = true;
         out.owner = this;
         out.serial = which.serial;
@@ -492,15 +527,24 @@ bool peer_writes::flush(peer_epoch& which) {
 }
 
 void peer_writes::flushed(std::uint64_t serial, volume_number number, int error) {
+    peer_epoch* its = find(serial);
+    if (its != nullptr) {
+        --its->flushes;
+        its->failed |= error != 0;
+    }
     if (error != 0) {
         if (volume* target = all_.find(number)) {
             all_.disks.io_error(*target, disk_management::failed_operation::write, 0, error);
         }
     }
-    if (peer_epoch* its = find(serial)) {
-        --its->flushes;
-        advance();
+    advance();
+}
+
+void peer_writes::disk_lost() {
+    for (peer_epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        each->failed |= each->writes > 0;
     }
+    all_.defer([this] { advance(); });
 }
 
 void peer_writes::begin_waiting() {
@@ -532,20 +576,45 @@ void peer_writes::read_requested(volume& target, const wire::block_request& requ
     read->size = request.size_bytes;
     read->block_id = request.block_id;
     ++target.counters.unacked;
-    // Half of the buffers stay free for what arrives, which alone makes progress certain.
-    const bool room = all_.memory.peer.free_bytes() * 2 >= all_.memory.peer.capacity_bytes();
-    if (room) {
-        read->buffer = all_.memory.peer.allocate(read->size);
+    begin_read(*read);
+}
+
+// The peer's application may have been told that an earlier write is done (protocols A and B): a
+// read does not overtake it.
+bool peer_writes::write_on_its_way(const volume& target, const peer_request& read) const {
+    if (target.in_flight.overlaps(read.sector, read.sectors()) || waits_before(target, read)) {
+        return true;
     }
+    for (peer_epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        for (peer_request* write = each->waiting.front(); write != nullptr;
+             write = each->waiting.after(*write)) {
+            if (write->target == &target && overlap(*write, read)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void peer_writes::begin_read(peer_request& read) {
+    volume& target = *read.target;
     if (target.state.disk != disk::up_to_date || target.disk == nullptr) {
-        read_done(*read, EIO);
+        read_done(read, EIO);
         return;
     }
-    if (!read->buffer) {
-        target.reads_waiting.push_back(*read);
+    if (write_on_its_way(target, read)) {
+        target.peer_waiting_overlap.push_back(read);
         return;
     }
-    all_.resync.submit_read(*read, [](disk_request& done, int error) {
+    // Half of the buffers stay free for what arrives, which alone makes progress certain.
+    if (!read.buffer && all_.memory.peer.free_bytes() * 2 >= all_.memory.peer.capacity_bytes()) {
+        read.buffer = all_.memory.peer.allocate(read.size);
+    }
+    if (!read.buffer) {
+        target.reads_waiting.push_back(read);
+        return;
+    }
+    all_.resync.submit_read(read, [](disk_request& done, int error) {
         auto& finished = *static_cast<peer_request*>(done.owner);
         --finished.target->counters.local_pending;
         finished.target->owner->peers.read_done(finished, error);
@@ -584,7 +653,7 @@ void peer_writes::out_of_sync_received(volume& target, const wire::block_range& 
     }
 }
 
-void peer_writes::output_moved() {
+void peer_writes::serve_waiting_reads() {
     for (auto& [number, target] : all_.volumes) {
         while (peer_request* read = target->reads_waiting.front()) {
             if (all_.memory.peer.free_bytes() * 2 < all_.memory.peer.capacity_bytes()) {
@@ -596,15 +665,7 @@ void peer_writes::output_moved() {
             }
             target->reads_waiting.remove(*read);
             if (read->what == peer_request::kind::read) {
-                if (!target->has_disk()) {
-                    read_done(*read, EIO);
-                    continue;
-                }
-                all_.resync.submit_read(*read, [](disk_request& done, int error) {
-                    auto& finished = *static_cast<peer_request*>(done.owner);
-                    --finished.target->counters.local_pending;
-                    finished.target->owner->peers.read_done(finished, error);
-                });
+                begin_read(*read);
             } else {
                 all_.resync.retry(*read);
             }

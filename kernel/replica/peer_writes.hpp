@@ -35,6 +35,7 @@ struct peer_epoch : list_hook<in_receiver> {
     bool conflicted = false; // 8.4 does not acknowledge an epoch in which a write was refused
     std::uint32_t flushes = 0;
     bool flushed = false;
+    bool failed = false; // some of it can't be made durable: never acknowledged
     intrusive_list<peer_request, in_waiting> waiting;
 
     void reset();
@@ -57,10 +58,15 @@ public:
 
     void log_committed(volume& target);
     void retry_overlaps(volume& target);
-    void output_moved();
+    // Buffers may be free again.
+    void serve_waiting_reads();
     void link_lost();
     // The disk fails: who waits for its activity log goes without.
     void disk_given_up(volume& target);
+    // What was written to a disk that is gone may not be durable.
+    void disk_lost();
+    // A write that came earlier and overlaps still waits for its turn.
+    static bool waits_before(const volume& target, const peer_request& request);
     // Our overlapping write lost against the other Primary's.
     void conflict_retry(app_request& write);
 
@@ -94,6 +100,8 @@ private:
     bool flush(peer_epoch& which);
     void flushed(std::uint64_t serial, volume_number number, int error);
     void begin_waiting();
+    void begin_read(peer_request& read);
+    bool write_on_its_way(const volume& target, const peer_request& read) const;
     peer_epoch* find(std::uint64_t serial) const;
     void read_done(peer_request& read, int error);
     bool check_range(volume& target, wire::command code, std::uint64_t sector, std::uint32_t size);
@@ -103,7 +111,6 @@ private:
     intrusive_list<peer_epoch, in_receiver> epochs_;
     std::uint64_t next_serial_ = 1;
     std::array<epoch_flush, 16> flushes_; // one for each volume that an epoch touched
-    std::uint64_t volumes_touched_ = 0;
 };
 
 } // namespace lockstep::replica

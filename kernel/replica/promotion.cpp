@@ -165,8 +165,8 @@ private:
             }
             if (forcing_ && each->connected()) {
                 all_.states.send_uuids(*each);
-                all_.states.send_state(*each);
             }
+            all_.states.send_state(*each);
         }
         store_all(all_, done_);
     }
@@ -230,6 +230,8 @@ void demote(machinery& all, on_outcome done) {
                     each->disk->set_generation(
                         state::with_role(each->disk->generation(), role::secondary));
                 }
+                // The peer was not asked, so it has to be told.
+                all.states.send_state(*each);
             }
             promotion::store_all(all, done);
         });

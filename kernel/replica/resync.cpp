@@ -178,7 +178,7 @@ void resync_runner::started(volume& target) {
                                all_.link.rules.has_checksum_resync() &&
                                (!all_.net.csums_after_crash_only || target.crashed_primary);
     target.marks.start(all_.now(), target.run.total_bits);
-    options_changed(target);
+    target.pace.configure(target.options, all_.net.max_buffers);
     target.pace.start(all_.now());
     all_.log(log_level::info, target,
              fmt::format("Began resync as {} (will sync {} KB [{} bits set]).",
@@ -309,8 +309,10 @@ void resync_runner::left_flight(volume& target, std::uint32_t size) {
 
 void resync_runner::reply_received(volume& target, const wire::data_header& head,
                                    std::uint32_t size, buffer_ref data) {
-    if (target.run.in_flight == 0 || !is_target(target.state.connection) ||
-        head.sector + size / 512 > target.size_sectors) {
+    if (!is_target(target.state.connection)) {
+        return; // our disk did not survive the resync
+    }
+    if (target.run.in_flight == 0 || head.sector + size / 512 > target.size_sectors) {
         all_.states.drop_link(connection::protocol_error,
                               "RS_DATA_REPLY for a block that was not asked for");
         return;
@@ -327,8 +329,10 @@ void resync_runner::reply_received(volume& target, const wire::data_header& head
 }
 
 void resync_runner::deallocated_received(volume& target, const wire::block_range& range) {
-    if (target.run.in_flight == 0 || !is_target(target.state.connection) ||
-        range.sector + range.size_bytes / 512 > target.size_sectors) {
+    if (!is_target(target.state.connection)) {
+        return;
+    }
+    if (target.run.in_flight == 0 || range.sector + range.size_bytes / 512 > target.size_sectors) {
         all_.states.drop_link(connection::protocol_error,
                               "RS_DEALLOCATED for a block that was not asked for");
         return;
@@ -352,7 +356,8 @@ void resync_runner::admit_write(peer_request& write) {
         write_done(write, EIO);
         return;
     }
-    if (target.in_flight.overlaps(write.sector, write.sectors())) {
+    if (target.in_flight.overlaps(write.sector, write.sectors()) ||
+        peer_writes::waits_before(target, write)) {
         target.peer_waiting_overlap.push_back(write);
         return;
     }
@@ -510,6 +515,7 @@ void resync_runner::finished(volume& target) {
     }
     const bool complete = target.run.failed_bits == 0;
     target.run = {};
+    target.run.finishing = was_target; // until it is stored
     const volume_number number = target.number;
     const std::uint64_t serial = all_.link.serial;
     const auto take = [this, number, serial, wanted, was_target, complete] {
@@ -518,6 +524,7 @@ void resync_runner::finished(volume& target) {
             !is_running(found->state.connection)) {
             return;
         }
+        found->run = {};
         all_.states.change(*found, wanted, state::change_kind::hard);
         if (was_target) {
             all_.helpers.call_for_volume("after-resync-target", *found, {});

@@ -1,6 +1,8 @@
 // What follows from a change of state, once it stands: messages to the peer, bitmap writes, resync,
 // handlers, new generations. The order within is DRBD's (Linux 6.1 drivers/block/drbd/drbd_state.c,
 // after_state_ch): the peer relies on it.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "kernel/replica/machinery.hpp"
@@ -43,8 +45,11 @@ void state_changes::after_change(volume& target, const state::volume_state& befo
 
 void state_changes::after_thaw(volume& target, const state::volume_state& before,
                                const state::volume_state& after) {
+    // What is frozen is so in all volumes, so all have to be back.
     const bool established =
-        before.connection < connection::connected && after.connection >= connection::connected;
+        before.connection < connection::connected && after.connection >= connection::connected &&
+        std::ranges::all_of(all_.volumes,
+                            [](const auto& each) { return each.second->connected(); });
     if (after.suspended_no_data) {
         const bool own_back =
             (before.disk == disk::attaching || before.disk == disk::negotiating) &&

@@ -78,6 +78,7 @@ struct volume {
     bool detach_forced = false;
     bool failing_handler = false; // local-io-error runs
     bool storing_last = false;    // metadata is stored once more before the disk goes
+    bool flushed_last = false;    // and what was written is made durable
     std::vector<std::function<void(bool)>> waiting_detached;
     // The generation that this node has presented to its users; 0 before it had any data.
     std::uint64_t effective_generation = 0;

@@ -340,15 +340,35 @@ void write_path::mark_out_of_sync(app_request& write) {
     }
 }
 
+// Back to the beginning, until the state has moved.
+void write_path::hold(app_request& write) {
+    volume& target = *write.target;
+    if (write.extent_held) {
+        write.extent_held = false;
+        if (target.disk != nullptr && target.disk->log != nullptr) {
+            const std::uint32_t extent = activity_log::extent_of_sector(write.sector);
+            target.retry_slots |= target.disk->log->end(extent, extent);
+        }
+    }
+    if (write.interval.linked()) {
+        target.in_flight.erase(write.interval);
+        target.retry_overlaps = true;
+    }
+    target.waiting_data.push_back(write);
+}
+
 void write_path::go(app_request& write) {
     volume& target = *write.target;
+    if (target.state.suspended() || !takes_requests(target.state, all_.link.rules.version)) {
+        // The state changed while the write waited. In the middle of a handshake it would be
+        // neither in the bitmap that the peer was told of, nor sent.
+        hold(write);
+        return;
+    }
     const bool local = target.has_disk();
     const bool remote = all_.link.up && sends_data(target.state);
     if (!local && !remote) {
-        if (write.extent_held) {
-            write.extent_held = false; // the log went with the disk
-        }
-        target.waiting_data.push_back(write);
+        hold(write);
         fail_waiting(target, EIO);
         return;
     }
@@ -744,7 +764,7 @@ void write_path::gate_moved() {
 
 // Requests that found no good copy of the data: begin again, now that something has changed.
 void write_path::retry_waiting_data(volume& target) {
-    if (target.state.suspended()) {
+    if (target.state.suspended() || !takes_requests(target.state, all_.link.rules.version)) {
         return;
     }
     intrusive_list<app_request, in_waiting> waiting;
@@ -771,7 +791,9 @@ void write_path::fail_waiting(volume& target, int error) {
 
 void write_path::give_up_waiting() {
     for (auto& [number, each] : all_.volumes) {
-        end_waiting(*each, EIO);
+        if (!each->has_disk(disk::up_to_date) && !(all_.link.up && sends_data(each->state))) {
+            end_waiting(*each, EIO);
+        }
     }
 }
 

@@ -67,6 +67,7 @@ private:
     void start_write(app_request& write);
     void enter_log(app_request& write);
     void go(app_request& write);
+    void hold(app_request& write);
     void send(app_request& write);
     void send_discard(app_request& write);
     void send_zeroes_as_data(app_request& write);

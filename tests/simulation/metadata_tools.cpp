@@ -10,8 +10,7 @@ namespace lockstep::simulation {
 namespace {
 
 format::geometry layout_of(const metadata_place& at) {
-    const auto made =
-        format::lay_out(at.where, at.device->sectors() * 512, at.data_sectors * 512);
+    const auto made = format::lay_out(at.where, at.device->sectors() * 512, at.data_sectors * 512);
     LOCKSTEP_CHECK(made.has_value());
     return *made;
 }

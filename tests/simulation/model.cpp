@@ -36,7 +36,7 @@ bool model::identify(std::uint64_t at, const std::byte* content, write_id& id) {
 
 model::write_id model::issue(std::uint64_t first, std::uint64_t count, bool zeroes) {
     const write_id id = writes_.size();
-    writes_.push_back({first, count, zeroes, now(), still_open, false, false});
+    writes_.push_back({id, first, count, zeroes, now(), still_open, false, false});
     for (std::uint64_t at = first; at < first + count; ++at) {
         auto& history = sectors_[at];
         if (history.empty()) {
@@ -100,13 +100,13 @@ std::string model::check(std::uint64_t at_sector, const std::byte* content,
     }
     const auto found = sectors_.find(at_sector);
     if (found == sectors_.end()) {
-        return id == 0 ? std::string{}
-                       : fmt::format("sector {} was never written, but holds write {}", at_sector,
-                                     id);
+        return id == 0
+                   ? std::string{}
+                   : fmt::format("sector {} was never written, but holds write {}", at_sector, id);
     }
     const auto& history = found->second;
     for (const write_id each : history) {
-        const bool same = id == 0 ? at(each).zeroes : each == id;
+        const bool same = id == 0 ? at(each).zeroes : at(each).content == id && !at(each).zeroes;
         if (same && !excluded(history, each, read_issued)) {
             return {};
         }
@@ -114,12 +114,12 @@ std::string model::check(std::uint64_t at_sector, const std::byte* content,
     std::string known;
     for (const write_id each : history) {
         const write& it = at(each);
-        known += fmt::format(" {}{}[{}..{}{}]", each, it.zeroes ? "z" : "", it.issued,
+        known += fmt::format(" {}{}[{}..{}{}]", it.content, it.zeroes ? "z" : "", it.issued,
                              it.ended == still_open ? 0 : it.ended,
                              it.acknowledged ? (it.durable ? " durable" : " ack") : "");
     }
-    return fmt::format("sector {} holds write {}, which was overwritten; known:{}", at_sector,
-                       id, known);
+    return fmt::format("sector {} holds write {}, which was overwritten; known:{}", at_sector, id,
+                       known);
 }
 
 std::string model::settle(std::uint64_t at_sector, const std::byte* content) {
@@ -134,15 +134,9 @@ std::string model::settle(std::uint64_t at_sector, const std::byte* content) {
     }
     // From here on it is this one, for certain.
     const write_id settled = writes_.size();
-    if (id == 0) {
-        const moment when = now();
-        writes_.push_back({at_sector, 1, true, when, when, true, true});
-        found->second = {settled};
-    } else {
-        writes_[id].acknowledged = true;
-        writes_[id].durable = true;
-        found->second = {id};
-    }
+    const moment when = now();
+    writes_.push_back({id, at_sector, 1, id == 0, when, when, true, true});
+    found->second = {settled};
     return {};
 }
 

@@ -55,6 +55,7 @@ private:
     static constexpr moment still_open = ~moment{0};
 
     struct write {
+        write_id content = 0; // itself, unless it stands for what was found of another one
         std::uint64_t first = 0;
         std::uint64_t sectors = 0;
         bool zeroes = false;
@@ -68,7 +69,7 @@ private:
     bool excluded(const std::vector<write_id>& history, write_id id, moment read_issued) const;
 
     moment clock_ = 0;
-    std::vector<write> writes_{write{0, 0, true, 0, 0, true, true}};
+    std::vector<write> writes_{write{0, 0, 0, true, 0, 0, true, true}};
     std::map<std::uint64_t, std::vector<write_id>> sectors_;
     std::vector<write_id> unsettled_;
 };

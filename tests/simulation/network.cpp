@@ -143,8 +143,7 @@ void network::pump(const shared& link, unsigned side, std::size_t which) {
         room = std::min<std::size_t>(room, random_.between(1, 5000));
     }
     std::array<replica::output_segment, 16> segments;
-    const std::size_t count =
-        nodes_[side]->machine().gather(static_cast<channel>(which), segments);
+    const std::size_t count = nodes_[side]->machine().gather(static_cast<channel>(which), segments);
     std::vector<std::byte> bytes;
     for (std::size_t index = 0; index < count && bytes.size() < room; ++index) {
         const std::size_t part = std::min(segments[index].size, room - bytes.size());
@@ -156,8 +155,8 @@ void network::pump(const shared& link, unsigned side, std::size_t which) {
     const std::size_t size = bytes.size();
     out.on_the_way += size;
     if (!vanishes(side)) {
-        const instant when = std::max(out.last_arrival,
-                                      events_.now() + random_.below(faults.delay_max + 1));
+        const instant when =
+            std::max(out.last_arrival, events_.now() + random_.below(faults.delay_max + 1));
         out.last_arrival = when;
         events_.at(when, [this, link, side, which, moved = std::move(bytes)]() mutable {
             arrive(link, side, which, std::move(moved));

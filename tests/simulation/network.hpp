@@ -52,7 +52,7 @@ private:
         std::size_t on_the_way = 0;
         instant last_arrival = 0;
         bool pump_due = false;
-        bool stalled = false;    // the receiver wants no more at the moment
+        bool stalled = false; // the receiver wants no more at the moment
         bool deliver_due = false;
         bool fin_seen = false;
     };

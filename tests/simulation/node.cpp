@@ -17,9 +17,8 @@ node::node(event_queue& events, random_source& random, network& net, unsigned si
     for (volume_number number = 0; number < settings.volumes; ++number) {
         backing_pair made;
         made.data = std::make_shared<disk>(events, random, settings.device_sectors);
-        made.metadata = settings.external_metadata
-                            ? std::make_shared<disk>(events, random, 4096)
-                            : made.data;
+        made.metadata =
+            settings.external_metadata ? std::make_shared<disk>(events, random, 4096) : made.data;
         disks_.push_back(made);
     }
 }
@@ -44,9 +43,9 @@ void node::start() {
     client_pool_ =
         std::make_unique<replica::buffer_pool>(byte_span(client_memory_.get(), client_pool_bytes));
     net_.attach(side_, this);
-    resource_ = std::make_unique<replica::resource>(side_ == 0 ? "alpha" : "beta", *this,
-                                                    replica::memory_pools{*peer_pool_},
-                                                    settings_.resource);
+    resource_ =
+        std::make_unique<replica::resource>(side_ == 0 ? "alpha" : "beta", *this,
+                                            replica::memory_pools{*peer_pool_}, settings_.resource);
     for (volume_number number = 0; number < settings_.volumes; ++number) {
         const auto added = resource_->add_volume(number, number);
         LOCKSTEP_CHECK(added.ok);
@@ -83,9 +82,9 @@ metadata_place node::metadata_at(volume_number volume) {
 }
 
 std::uint64_t node::data_sectors(volume_number volume) {
-    const auto layout = format::lay_out(metadata_at(volume).where,
-                                        metadata_disk(volume).sectors() * 512,
-                                        settings_.device_sectors * 512);
+    const auto layout =
+        format::lay_out(metadata_at(volume).where, metadata_disk(volume).sectors() * 512,
+                        settings_.device_sectors * 512);
     LOCKSTEP_CHECK(layout.has_value());
     return layout->data_sectors_max;
 }
@@ -103,9 +102,8 @@ void node::attach(volume_number volume, replica::on_outcome done) {
     properties.metadata_sectors = metadata_disk(volume).sectors();
     properties.can_discard = true;
     properties.internal_metadata = !settings_.external_metadata;
-    properties.where = settings_.external_metadata
-                           ? replica::disk_properties::placement::flexible
-                           : replica::disk_properties::placement::internal;
+    properties.where = settings_.external_metadata ? replica::disk_properties::placement::flexible
+                                                   : replica::disk_properties::placement::internal;
     resource_->attach(volume, properties, settings_.disk, std::move(done));
 }
 
@@ -151,12 +149,12 @@ void node::expire() {
 void node::submit(replica::disk_request& request) {
     disk& device = request.device == replica::backing::data ? data_disk(request.volume)
                                                             : metadata_disk(request.volume);
-    device.submit(request, [this, incarnation = incarnation_](replica::disk_request& done,
-                                                              int error) {
-        if (incarnation == incarnation_) {
-            resource_->disk_done(done, error);
-        }
-    });
+    device.submit(request,
+                  [this, incarnation = incarnation_](replica::disk_request& done, int error) {
+                      if (incarnation == incarnation_) {
+                          resource_->disk_done(done, error);
+                      }
+                  });
 }
 
 void node::run_helper(const replica::helper_call& call) {

@@ -1,5 +1,5 @@
-// One machine: a resource on simulated disks, its ports, its clients, its handlers. It can crash and
-// be started again over the same disks.
+// One machine: a resource on simulated disks, its ports, its clients, its handlers. It can crash
+// and be started again over the same disks.
 #pragma once
 
 #include <array>
@@ -85,7 +85,9 @@ public:
     std::function<void()> on_changed;
 
     // Events of the network.
-    void link_established(bool resolve_conflicts) { resource_->link_established(resolve_conflicts); }
+    void link_established(bool resolve_conflicts) {
+        resource_->link_established(resolve_conflicts);
+    }
     void link_lost(channel which, int error) { resource_->link_lost(which, error); }
     std::size_t receive(channel which, const_byte_span bytes) {
         return resource_->receive(which, bytes);

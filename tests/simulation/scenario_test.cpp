@@ -56,9 +56,8 @@ struct pair : world {
     void up_and_synced() {
         up();
         expect(*this, run_until([this] {
-                   return nodes[0]->status().volumes[0].state.connection ==
-                          state::connection::connected;
-               }),
+            return nodes[0]->status().volumes[0].state.connection == state::connection::connected;
+        }),
                "connected");
         expect(*this, primary(0, true), "primary --force");
         expect(*this, wait_in_sync(), "the first sync ends");
@@ -90,11 +89,9 @@ void new_pair_connects_and_is_inconsistent(void**) {
     pair it;
     it.up();
     expect(it, it.run_until([&] {
-               return it.nodes[0]->status().volumes[0].state.connection ==
-                          state::connection::connected &&
-                      it.nodes[1]->status().volumes[0].state.connection ==
-                          state::connection::connected;
-           }),
+        return it.nodes[0]->status().volumes[0].state.connection == state::connection::connected &&
+               it.nodes[1]->status().volumes[0].state.connection == state::connection::connected;
+    }),
            "connected");
     assert_false(it.is_in_sync());
     assert_false(it.primary(0));
@@ -162,8 +159,8 @@ void survivor_of_a_crashed_primary_has_every_acknowledged_write(void**) {
     it.run_for(1'000'000);
     it.nodes[0]->crash(true);
     expect(it, it.run_until([&] {
-               return it.nodes[1]->status().connection == state::connection::wf_connection;
-           }),
+        return it.nodes[1]->status().connection == state::connection::wf_connection;
+    }),
            "the loss is noticed");
     expect(it, it.primary(1), "the survivor is promoted");
     it.some_writes(1, 20);
@@ -192,6 +189,15 @@ void both_nodes_lose_power_and_flushed_writes_survive(void**) {
     it.nodes[0]->crash(false);
     it.nodes[1]->crash(false);
     it.models[0].forget_unflushed();
+    for (const auto& [at, history] : it.models[0].touched()) {
+        simulation::sector content;
+        it.nodes[0]->data_disk(0).read_now(at * 512, content);
+        const auto wrong = it.models[0].check(at, content.data(), it.models[0].now());
+        if (!wrong.empty()) {
+            it.fail_with("after the power loss: " + wrong);
+        }
+    }
+    expect_good(it);
     it.nodes[0]->start();
     it.nodes[1]->start();
     it.up();

@@ -35,7 +35,7 @@ world::~world() {
     }
 }
 
-void world::fail(const std::string& what) {
+void world::fail_with(const std::string& what) {
     if (failure_.empty()) {
         failure_ = fmt::format("at {:.6f} s: {}", static_cast<double>(events.now()) / 1e9, what);
         if (verbose) {
@@ -52,8 +52,8 @@ void world::after_event() {
         for (volume_number number = 0; number < settings_.volumes; ++number) {
             for (disk* one : {&each->data_disk(number), &each->metadata_disk(number)}) {
                 if (!one->complaint().empty()) {
-                    fail(fmt::format("node {}: {}", each->side() == 0 ? 'A' : 'B',
-                                     one->complaint()));
+                    fail_with(fmt::format("node {}: {}", each->side() == 0 ? 'A' : 'B',
+                                          one->complaint()));
                 }
             }
         }
@@ -163,10 +163,10 @@ void world::read_done(volume_number volume, client_request& request, model::mome
         return;
     }
     for (std::uint64_t at = 0; at < request.io.size / 512; ++at) {
-        const std::string wrong = models[volume].check(
-            request.io.offset / 512 + at, request.io.buffer.data() + at * 512, issued);
+        const std::string wrong = models[volume].check(request.io.offset / 512 + at,
+                                                       request.io.buffer.data() + at * 512, issued);
         if (!wrong.empty()) {
-            fail("a read of volume " + std::to_string(volume) + ": " + wrong);
+            fail_with("a read of volume " + std::to_string(volume) + ": " + wrong);
             return;
         }
     }
@@ -200,7 +200,7 @@ replica::outcome world::run(const std::function<void(replica::on_outcome)>& comm
         none.ok = false;
         none.text = "the command did not end";
         if (failure_.empty()) {
-            fail(none.text);
+            fail_with(none.text);
         }
         return none;
     }
@@ -210,9 +210,8 @@ replica::outcome world::run(const std::function<void(replica::on_outcome)>& comm
 bool world::attach(unsigned side) {
     bool good = true;
     for (volume_number number = 0; number < settings_.volumes; ++number) {
-        const auto ended = run([&](replica::on_outcome done) {
-            nodes[side]->attach(number, std::move(done));
-        });
+        const auto ended =
+            run([&](replica::on_outcome done) { nodes[side]->attach(number, std::move(done)); });
         good = good && ended.ok;
     }
     return good;
@@ -226,9 +225,7 @@ bool world::primary(unsigned side, bool force) {
 }
 
 bool world::secondary(unsigned side) {
-    return run([&](replica::on_outcome done) {
-               nodes[side]->machine().secondary(std::move(done));
-           })
+    return run([&](replica::on_outcome done) { nodes[side]->machine().secondary(std::move(done)); })
         .ok;
 }
 
@@ -275,8 +272,8 @@ void world::check_converged() {
         for (const auto& each : nodes) {
             const auto status = each->status().volumes[number];
             if (status.out_of_sync_kib != 0) {
-                fail(fmt::format("node {}: {} KiB out of sync though all is UpToDate",
-                                 each->side() == 0 ? 'A' : 'B', status.out_of_sync_kib));
+                fail_with(fmt::format("node {}: {} KiB out of sync though all is UpToDate",
+                                      each->side() == 0 ? 'A' : 'B', status.out_of_sync_kib));
                 return;
             }
         }
@@ -294,12 +291,12 @@ void world::check_converged() {
                 model::write_id ids[2] = {0, 0};
                 model::identify(at, content[0].data(), ids[0]);
                 model::identify(at, content[1].data(), ids[1]);
-                fail(fmt::format("volume {} sector {}: the replicas differ (writes {} and {})",
-                                 number, at, ids[0], ids[1]));
+                fail_with(fmt::format("volume {} sector {}: the replicas differ (writes {} and {})",
+                                      number, at, ids[0], ids[1]));
                 return;
             }
             if (auto wrong = known.settle(at, content[0].data()); !wrong.empty()) {
-                fail(fmt::format("volume {}: {}", number, wrong));
+                fail_with(fmt::format("volume {}: {}", number, wrong));
                 return;
             }
         }
@@ -316,12 +313,12 @@ std::string world::describe(unsigned side) const {
     std::string text = fmt::format("{} {}{}", state::name(status.connection),
                                    state::name(status.role), status.suspended ? " suspended" : "");
     for (const auto& each : status.volumes) {
-        text += fmt::format(" [{}: {} {}/{} oos {} KiB lo {} pe {} ua {} ap {} ep {}{}{}]",
-                            each.volume, state::name(each.state.connection),
-                            state::name(each.state.disk), state::name(each.state.peer_disk),
-                            each.out_of_sync_kib, each.lower_pending, each.pending, each.unacked,
-                            each.upper_pending, each.epochs,
-                            each.waiting_for.empty() ? "" : " waits: ", each.waiting_for);
+        text +=
+            fmt::format(" [{}: {} {}/{} oos {} KiB lo {} pe {} ua {} ap {} ep {}{}{}]", each.volume,
+                        state::name(each.state.connection), state::name(each.state.disk),
+                        state::name(each.state.peer_disk), each.out_of_sync_kib, each.lower_pending,
+                        each.pending, each.unacked, each.upper_pending, each.epochs,
+                        each.waiting_for.empty() ? "" : " waits: ", each.waiting_for);
     }
     return text;
 }

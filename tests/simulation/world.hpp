@@ -38,7 +38,7 @@ public:
     void run_for(instant time);
     // What was found wrong, the first time; empty: nothing.
     const std::string& failure() const { return failure_; }
-    void fail(const std::string& what);
+    void fail_with(const std::string& what);
 
     // --- clients ---
     void write(unsigned side, volume_number volume, std::uint64_t first, std::uint64_t sectors,
