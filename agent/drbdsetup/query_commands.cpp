@@ -128,6 +128,8 @@ int run_sh_status(const session& now) {
             found.resources.push_back(std::move(*state));
         } else if (state.error().code < 100) {
             return now.refuse(state.error());
+        } else if (by_minor) {
+            now.terminal.print(sh_status_unknown(now.asked.minor));
         }
     }
     std::string text;
@@ -191,7 +193,9 @@ int run_status(const session& now) {
     style.statistics = now.asked.has("statistics");
     const bool terminal = now.terminal.output_is_terminal();
     style.colour = colour.empty() || colour == "always" || (colour == "auto" && terminal);
-    style.columns = terminal ? now.terminal.columns() : 0;
+    // Wrapped without a terminal too, as the original does.
+    const std::size_t columns = now.terminal.columns();
+    style.columns = columns == 0 ? 80 : columns;
     std::string text;
     for (const control::snapshot& resource : found.resources) {
         text += status_text(resource, style);

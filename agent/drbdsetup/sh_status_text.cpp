@@ -11,6 +11,11 @@ bool unconfigured(const control::volume_snapshot& volume) {
            volume.state.disk == state::disk::diskless;
 }
 
+constexpr std::string_view nothing_configured =
+    "\n_cstate=Unconfigured\n_role=\n_peer=\n_disk=\n_pdsk=\n_flags_susp=\n_flags_aftr_isp=\n"
+    "_flags_peer_isp=\n_flags_user_isp=\n_resynced_percent=\n";
+constexpr std::string_view paragraph_end = "\n_sh_status_process\n\n\n";
+
 // In single quotes, unless every byte is harmless to a shell.
 std::string shell_word(const std::string& text) {
     constexpr std::string_view harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -39,15 +44,19 @@ std::string percent(const control::volume_snapshot& volume) {
 
 } // namespace
 
+std::string sh_status_unknown(std::uint32_t minor) {
+    return fmt::format("_minor={}\n_res_name=\n_volume=-1\n"
+                       "_known=NA # not available or not yet created\n{}{}",
+                       minor, nothing_configured, paragraph_end);
+}
+
 std::string sh_status_text(const control::snapshot& resource,
                            const control::volume_snapshot& volume) {
     const state::volume_state& state = volume.state;
     std::string text = fmt::format("_minor={}\n_res_name={}\n_volume={}\n", volume.minor,
                                    shell_word(resource.resource), volume.volume);
     if (unconfigured(volume) && state.role != state::role::primary) {
-        text += "_known=Unconfigured\n\n_cstate=Unconfigured\n_role=\n_peer=\n_disk=\n_pdsk=\n"
-                "_flags_susp=\n_flags_aftr_isp=\n_flags_peer_isp=\n_flags_user_isp=\n"
-                "_resynced_percent=\n";
+        text += fmt::format("_known=Unconfigured\n{}", nothing_configured);
     } else {
         text += fmt::format("_known=Configured\n\n_cstate={}\n_role={}\n_peer={}\n_disk={}\n"
                             "_pdsk={}\n\n_flags_susp={}\n_flags_aftr_isp={}\n_flags_peer_isp={}\n"
@@ -58,7 +67,7 @@ std::string sh_status_text(const control::snapshot& resource,
                             one(state.sync_paused_after), one(state.sync_paused_peer),
                             one(state.sync_paused_user), percent(volume));
     }
-    return text + "\n_sh_status_process\n\n\n";
+    return text + std::string(paragraph_end);
 }
 
 std::string role_text(const control::volume_snapshot& volume) {

@@ -7,21 +7,20 @@ void wrapped_text::add(int indent, std::string_view piece) {
 }
 
 void wrapped_text::add(int indent, std::string_view piece, std::size_t visible) {
-    const auto width = static_cast<long>(visible);
-    if (columns_ > 0 && column_ > 0 && column_ + width > static_cast<long>(columns_)) {
+    if (columns_ > 0 && !begin_ && column_ + visible > columns_) {
         end_line();
     }
     if (begin_) {
-        const std::size_t spaces = piece.find_first_not_of(' ');
-        piece.remove_prefix(spaces == std::string_view::npos ? piece.size() : spaces);
+        const std::size_t first = piece.find_first_not_of(' ');
+        const std::size_t spaces = first == std::string_view::npos ? piece.size() : first;
+        piece.remove_prefix(spaces);
+        visible -= spaces;
         text_.append(static_cast<std::size_t>(indent), ' ');
         begin_ = false;
-        // The original counts a first piece from one column to the left of the margin; texts break
-        // at the same places only if this does too.
-        column_ = -1;
+        column_ = static_cast<std::size_t>(indent);
     }
     text_ += piece;
-    column_ += static_cast<long>(visible);
+    column_ += visible;
 }
 
 void wrapped_text::end_line() {

@@ -25,7 +25,7 @@ public:
 private:
     std::size_t columns_;
     std::string text_;
-    long column_ = 0;
+    std::size_t column_ = 0;
     bool begin_ = true;
 };
 

@@ -57,7 +57,7 @@ event connection_event(const snapshot& from) {
     fields.quiet("congested", yes_no(congested));
     event made;
     made.object = event_object::connection;
-    made.has_connection = true;
+    made.has_connection = from.has_net;
     made.fields = fields.take();
     return made;
 }
@@ -82,7 +82,7 @@ event device_event(const snapshot& whole, const volume_snapshot& from) {
     return made;
 }
 
-event peer_device_event(const volume_snapshot& from) {
+event peer_device_event(const snapshot& whole, const volume_snapshot& from) {
     field_list fields;
     fields.info("replication", replication_word(from.state.connection));
     fields.info("peer-disk", state::name(from.state.peer_disk));
@@ -102,7 +102,7 @@ event peer_device_event(const volume_snapshot& from) {
     }
     event made;
     made.object = event_object::peer_device;
-    made.has_connection = true;
+    made.has_connection = whole.has_net;
     made.volume = from.volume;
     made.fields = fields.take();
     return made;
@@ -171,16 +171,12 @@ promotion promotion_of(const snapshot& from) {
 std::vector<event> describe(const snapshot& from, std::int64_t time_us) {
     std::vector<event> events;
     events.push_back(resource_event(from));
-    if (from.has_net) {
-        events.push_back(connection_event(from));
-    }
+    events.push_back(connection_event(from));
     for (const volume_snapshot& volume : from.volumes) {
         events.push_back(device_event(from, volume));
     }
     for (const volume_snapshot& volume : from.volumes) {
-        if (from.has_net) {
-            events.push_back(peer_device_event(volume));
-        }
+        events.push_back(peer_device_event(from, volume));
     }
     for (event& each : events) {
         each.kind = event_kind::exists;

@@ -12,6 +12,8 @@ namespace lockstep::control {
 
 namespace {
 
+constexpr int code_local_address = 102;
+constexpr int code_peer_address = 103;
 constexpr int code_disk_configured = 124;
 constexpr int code_net_configured = 125;
 constexpr int code_minor_invalid = 127;
@@ -244,7 +246,18 @@ void resource_target::commands::resize(const request& what, replica::volume_numb
 }
 
 void resource_target::commands::connect(const request& what, const on_reply& done) {
-    if (resource_.status().connection != state::connection::standalone) {
+    const replica::resource_status status = resource_.status();
+    // In the kernel's order: it looks for the addresses first, also in this resource.
+    if (status.has_net &&
+        (what.local_address == local_address_ || what.peer_address == peer_address_)) {
+        const bool local = what.local_address == local_address_;
+        return done(refusal(local ? code_local_address : code_peer_address,
+                            local ? "Local address(port) already in use."
+                                  : "Remote address(port) already in use.",
+                            "This resource is connected with it already: drbdsetup net-options "
+                            "changes its options, drbdsetup disconnect ends it."));
+    }
+    if (status.connection != state::connection::standalone) {
         return done(refusal(code_net_configured, "Device has a net-config (use disconnect first)",
                             "To change options of the connection: drbdsetup net-options; to "
                             "change its addresses: drbdsetup disconnect, then connect again."));
