@@ -1,9 +1,10 @@
-"""The engine as a process: start, claims, signals, death. Needs root, no device nodes."""
+"""The engine as a process: start, claims, signals, death. Needs root and loop devices."""
 
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,11 +26,12 @@ def until(condition, what, seconds=20):
 class Engines(unittest.TestCase):
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="engine-test-", dir="/var/tmp")
+        self.loops = []
         self.environment = dict(
             os.environ,
             LOCKSTEP_RUNTIME_DIRECTORY=self.directory + "/run",
             LOCKSTEP_ENGINE=ENGINE,
-            LOCKSTEP_ENGINE_OPTIONS=f"--files --no-device-nodes --log={self.directory}/log "
+            LOCKSTEP_ENGINE_OPTIONS=f"--no-device-nodes --log={self.directory}/log "
                                     f"--helper=disabled",
         )
 
@@ -39,6 +41,8 @@ class Engines(unittest.TestCase):
             if pid:
                 os.kill(pid, signal.SIGKILL)
         until(lambda: not self.processes(), "the end of all processes")
+        for loop in self.loops:
+            subprocess.run(["losetup", "--detach", loop], check=True, timeout=60)
         shutil.rmtree(self.directory)
 
     def resources(self):
@@ -93,6 +97,9 @@ class Engines(unittest.TestCase):
         path = f"{self.directory}/{name}"
         with open(path, "wb") as file:
             file.truncate(64 << 20)
+        path = subprocess.run(["losetup", "--find", "--show", path], check=True, text=True,
+                              capture_output=True, timeout=60).stdout.strip()
+        self.loops.append(path)
         subprocess.run([DRBDMETA, "--force", str(minor), "v08", path, "internal", "create-md"],
                        env=self.environment, check=True, capture_output=True, timeout=60)
         return path
@@ -170,7 +177,6 @@ class Engines(unittest.TestCase):
 
     def test_a_port_of_another_program_is_refused(self):
         self.up("r0", 0)
-        import socket
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             text = self.setup("connect", "r0", f"ipv4:127.0.0.1:{port}",
@@ -246,12 +252,14 @@ class Engines(unittest.TestCase):
                        timeout=60, capture_output=True)
         self.setup("new-resource", "r0")
         self.setup("new-minor", "r0", "0", "0")
-        path = f"{self.directory}/disk-r0"
-        self.setup("attach", "0", path, path, "internal")
+        subprocess.run([DRBDMETA, "0", "v08", self.loops[0], "internal", "apply-al"], check=True,
+                       env=self.environment, capture_output=True, timeout=60)
+        self.setup("attach", "0", self.loops[0], self.loops[0], "internal")
 
     def test_a_successor_waits_for_the_keeper_of_the_dead(self):
         self.up("r0", 0)
         os.kill(self.pid("r0"), signal.SIGKILL)
+        until(lambda: self.pid("r0") is None, "the engine's death")
         self.setup("new-resource", "r0")
         self.setup("new-minor", "r0", "0", "0")
         time.sleep(0.5)  # a keeper that came late would take this away again
@@ -267,8 +275,10 @@ class Engines(unittest.TestCase):
         self.setup("new-resource", "r0")
         os.kill(self.pid("r0"), signal.SIGKILL)
         until(lambda: os.path.exists(self.directory + "/restarted"), "the restart")
-        until(lambda: open(self.directory + "/restarted", encoding="utf-8").read() == "up r0\n",
-              "its arguments")
+        def arguments():
+            with open(self.directory + "/restarted", encoding="utf-8") as file:
+                return file.read()
+        until(lambda: arguments() == "up r0\n", "its arguments")
 
     # --- the bounds of commands ---
 
