@@ -72,8 +72,9 @@ class Engines(unittest.TestCase):
             if name != "lockstep-engine":
                 continue
             with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
-                if file.read().split("\0")[1] == resource:
-                    return pid
+                words = file.read().split("\0")  # empty in one that is just ending
+            if len(words) > 1 and words[1] == resource:
+                return pid
         return None
 
     def setup(self, *words, code=0):
