@@ -27,7 +27,8 @@ struct directory {
 
 void add(std::string& text, int& count, const std::string& more) {
     if (count < names_max) {
-        text += (text.empty() ? "" : ", ") + more;
+        text += text.empty() ? "" : ", ";
+        text += more;
     } else if (count == names_max) {
         text += ", ...";
     }

@@ -96,9 +96,8 @@ public:
         return out;
     }
     static bytes text(const std::string& value) {
-        bytes out(value.size());
-        std::memcpy(out.data(), value.data(), value.size());
-        return out;
+        const auto all = std::as_bytes(std::span{value.data(), value.size()});
+        return {all.begin(), all.end()};
     }
     static bytes go_data(const std::string& name, const std::vector<std::uint16_t>& wanted = {}) {
         bytes out(4 + name.size() + 2 + 2 * wanted.size());
