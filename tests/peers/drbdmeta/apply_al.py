@@ -129,11 +129,10 @@ class Case:
 
     def put(self, area, magic, flags, slots, old_striping=False):
         for disk in self.pair.disks:
-            disk.write(self.al, area)
-            disk.write(self.md + 56, struct.pack(">II", flags, magic))
-            disk.write(self.md + 72, struct.pack(">I", slots))
-            if old_striping:
-                disk.write(self.md + 88, bytes(8))
+            disk.write((self.al, area), (self.md + 56, struct.pack(">II", flags, magic)),
+                       (self.md + 72, struct.pack(">I", slots)),
+                       (self.md + 88, bytes(8) if old_striping else
+                        struct.pack(">II", self.stripes, self.blocks)))
 
     def compare(self, tap, name):
         looks = self.pair.both("dump-md")
@@ -178,7 +177,7 @@ def compare_84(tap, rng):
             with Case(rng, size, index, stripes, blocks) as case:
                 # Fully written once, as the kernel leaves it after an attach.
                 ring = stripes * blocks
-                log = random_log(rng, case, slots, number, ring + rng.randrange(3 * ring))
+                log = random_log(rng, case, slots, number, ring + rng.randrange(ring))
                 if torn:
                     log.tear(rng.randrange(4096))
                 case.put(log.area(), UNCLEAN, CONSISTENT | UP_TO_DATE | PRIMARY, slots)

@@ -15,6 +15,7 @@ import sys
 from pair import KIB, MIB, MINORS, Answer, Pair, Tap, enter, same, show
 
 FORCE = ("--force",)
+SIZE = 8 * MIB
 
 
 def make(*command):
@@ -34,8 +35,7 @@ def swap(disk):
 
 def put(*pieces):
     def fill(disk):
-        for offset, data in pieces:
-            disk.write(offset, data)
+        disk.write(*pieces)
     return fill
 
 
@@ -54,7 +54,7 @@ SOME_DATA = put((12345, b"hello"))
 CONTENTS = (
     ("ext3 on all of the device", ext("ext3")),
     ("ext2 on all of the device", ext("ext2")),
-    ("ext3 that leaves room", ext("ext3", 16 * KIB)),
+    ("ext3 that leaves room", ext("ext3", 4 * KIB)),
     ("xfs", XFS), ("xfs that leaves room", XFS_SMALL), ("jfs", JFS),
     ("reiserfs", REISERFS), ("swap", swap), ("LVM2", LVM),
     ("some data", SOME_DATA), ("nothing", put()),
@@ -65,12 +65,12 @@ def compare_contents(tap):
     for what, fill in CONTENTS:
         for index in ("internal", "flex-external"):
             for options in ((), FORCE, ("--force", "--ignore-sanity-checks")):
-                with Pair(32 * MIB, index) as pair:
+                with Pair(SIZE, index) as pair:
                     for disk in pair.disks:
                         fill(disk)
                     # mkfs makes random identifiers: start from equal bytes.
-                    start = pair.disks[0].read(0, 32 * MIB)
-                    pair.disks[1].write(0, start)
+                    start = pair.disks[0].read(0, SIZE)
+                    pair.disks[1].write((0, start))
                     answers = pair.both("create-md", options=options)
                     name = f"create-md {' '.join(options)} on {what}, {index}"
                     tap.check(f"{name}: same answer (exit {answers[1].code})", same(answers),
@@ -81,16 +81,16 @@ def compare_contents(tap):
                         # The original leaves old data in most of an external bitmap.
                         tap.check(f"{name}: same superblock and log, bitmap zero",
                                   pair.disks[0].read(0, 36864) == pair.disks[1].read(0, 36864) and
-                                  not any(pair.disks[0].read(36864, 32 * MIB - 36864)))
+                                  not any(pair.disks[0].read(36864, SIZE - 36864)))
                     if answers[0].code == 40:
                         tap.check(f"{name}: the data is untouched",
-                                  pair.disks[0].read(0, 32 * MIB) == start)
+                                  pair.disks[0].read(0, SIZE) == start)
 
 
 def refuse_more(tap):
     for what, fill in (("ext4", ext("ext4")), ("btrfs", BTRFS), ("LUKS", LUKS)):
         for index in ("internal", "flex-external"):
-            with Pair(32 * MIB, index) as pair:
+            with Pair(SIZE, index) as pair:
                 fill(pair.disks[0])
                 before = pair.disks[0].blocks()
                 answer = pair.run(0, 0, "create-md", options=FORCE)
@@ -122,7 +122,7 @@ def refuse_other_versions(tap):
 
 
 def compare_use_by_others(tap):
-    with Pair(32 * MIB, "internal") as pair:
+    with Pair(SIZE, "internal") as pair:
         pair.both("create-md")
         # What a mounted filesystem, LVM or an engine does to a block device.
         holders = [os.open(disk.device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
@@ -136,7 +136,7 @@ def compare_use_by_others(tap):
         for holder in holders:
             os.close(holder)
 
-    with Pair(32 * MIB, 0) as pair:
+    with Pair(SIZE, 0) as pair:
         pair.both("create-md")
         locks = []
         for minor in MINORS:
@@ -168,7 +168,7 @@ def typed(pair, program, disk, text, *words):
 def compare_dialogues(tap):
     for words in (("create-md",), ("wipe-md",), ("set-gi", "5:6"), ("restore-md", "dump")):
         for text in ("yes\n", "no\n", "\n", "YES\n", "yes please\n", "ye\n", " yes\n", "\x04"):
-            with Pair(32 * MIB, "internal") as pair:
+            with Pair(SIZE, "internal") as pair:
                 pair.both("create-md")
                 before = pair.disks[0].blocks()
                 if words[-1] == "dump":
@@ -187,7 +187,7 @@ def compare_dialogues(tap):
 
 
 def compare_attached(tap):
-    with Pair(32 * MIB, "internal") as pair:
+    with Pair(SIZE, "internal") as pair:
         pair.both("create-md")
         fake = os.path.join(pair.directory, "drbdsetup")
         path = os.environ["PATH"]
@@ -205,7 +205,7 @@ def compare_attached(tap):
 
 
 def compare_plain_files(tap):
-    with Pair(32 * MIB, "internal") as pair:
+    with Pair(SIZE, "internal") as pair:
         for disk in pair.disks:
             disk.device = disk.path
         answers = pair.both("create-md")

@@ -96,11 +96,13 @@ class Disk:
         os.truncate(self.path, size)
         subprocess.run(["losetup", "-c", self.device], check=True)
 
-    def write(self, offset, data):
+    def write(self, *pieces):
+        """Writes (offset, bytes) behind the back of the loop device."""
         subprocess.run(["blockdev", "--flushbufs", self.device], check=True)
         with open(self.path, "r+b") as file:
-            file.seek(offset)
-            file.write(data)
+            for offset, data in pieces:
+                file.seek(offset)
+                file.write(data)
         subprocess.run(["blockdev", "--flushbufs", self.device], check=True)
 
     def read(self, offset, size):

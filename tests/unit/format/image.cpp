@@ -53,7 +53,14 @@ std::string fixture_text(const std::string& name) {
     return text;
 }
 
+// Each image is unpacked once, however many tests of a program look at it.
 image::image(const std::string& name) {
+    static std::map<std::string, image> unpacked;
+    const auto known = unpacked.find(name);
+    if (known != unpacked.end()) {
+        *this = known->second;
+        return;
+    }
     std::FILE* pipe = unpack(fixture_path(name + ".img.xz"));
     std::vector<std::byte> block(block_size);
     while (const std::size_t count = std::fread(block.data(), 1, block_size, pipe)) {
@@ -67,6 +74,7 @@ image::image(const std::string& name) {
     if (::pclose(pipe) != 0 || size_ == 0) {
         give_up("cannot be unpacked", name);
     }
+    unpacked.emplace(name, *this);
 }
 
 std::vector<std::byte> image::read(std::uint64_t offset, std::size_t bytes) const {
