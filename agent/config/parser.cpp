@@ -9,6 +9,8 @@ namespace lockstep::config {
 
 namespace {
 
+constexpr std::size_t longest_resource_name = 127; // the engine's control interface has room for it
+
 bool is_control(char c) {
     return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
 }
@@ -195,6 +197,11 @@ void parser::parse_new_resource() {
         // The command line says RESOURCE/VOLUME, and the engine makes files of that name.
         return stop(here(),
                     fmt::format("Resource name '{}' is invalid - please don't use '/'.", name));
+    }
+    if (name == "all" || name.size() > longest_resource_name) {
+        return stop(here(), fmt::format("Resource name '{:.20}' is invalid - {}.", name,
+                                        name == "all" ? "'all' means all resources"
+                                                      : "at most 127 bytes are possible"));
     }
     expect('{');
     state_.doc.resources.push_back(parse_resource(std::move(name), false));

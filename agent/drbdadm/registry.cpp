@@ -33,9 +33,12 @@ void remember(const std::string& link, const std::string& path) {
         path.compare(0, directory.size() + 1, directory + "/") == 0 || read_link(link) == path) {
         return;
     }
-    if (::mkdir(directory.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
-        fmt::print(stderr, "mkdir({}): {}\n", directory, std::strerror(errno));
-        return;
+    const std::string parent = directory.substr(0, directory.rfind('/'));
+    for (const std::string& path_part : {parent, directory}) {
+        if (::mkdir(path_part.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
+            fmt::print(stderr, "mkdir({}): {}\n", path_part, std::strerror(errno));
+            return;
+        }
     }
     // Renamed into place, so that a handler never sees a moment without the link.
     const std::string fresh = fmt::format("{}.{}", link, ::getpid());
@@ -48,8 +51,9 @@ void remember(const std::string& link, const std::string& path) {
 } // namespace
 
 std::string registry_directory() {
-    const char* given = ::getenv("LOCKSTEP_RUN_DIR");
-    return given != nullptr && given[0] == '/' ? given : "/var/run/drbd";
+    const char* given = ::getenv("LOCKSTEP_RUNTIME_DIRECTORY");
+    return given != nullptr && given[0] == '/' ? std::string(given) + "/configurations"
+                                               : "/var/run/drbd";
 }
 
 void register_minor(unsigned minor, const std::string& path) {

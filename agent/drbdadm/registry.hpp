@@ -8,7 +8,8 @@
 
 namespace lockstep::drbdadm {
 
-// LOCKSTEP_RUN_DIR, or /var/run/drbd.
+// $LOCKSTEP_RUNTIME_DIRECTORY/configurations where engines are kept apart by that variable, which
+// they pass on to their handlers; else /var/run/drbd, as drbd-utils has it.
 std::string registry_directory();
 
 // What cannot be remembered is said on stderr and does no other harm. `path` must be absolute.

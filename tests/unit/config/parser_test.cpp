@@ -244,6 +244,8 @@ void skipped_sections_may_hold_anything(void**) {
 void resource_names_are_checked(void**) {
     assert_error(read("resource \"\" { }"), "Resource name is empty");
     assert_error(read("resource \"a/b\" { }"), "don't use '/'");
+    assert_error(read("resource all { }"), "'all' means all resources");
+    assert_error(read("resource \"" + std::string(128, 'x') + "\" { }"), "at most 127 bytes");
     assert_error(read("resource \"a\tb\" { }"), "don't use control characters");
     assert_true(read(pair_of("", "\"with space\"")).valid());
 }

@@ -58,7 +58,7 @@ class Bench:
         self.path = os.path.realpath(tempfile.mkdtemp(prefix="drbdadm-test-"))
         self.drbdadm = drbdadm
         self.env = {"PATH": "/usr/bin:/bin", "__DRBD_NODE__": "alpha",
-                    "LOCKSTEP_RUN_DIR": os.path.join(self.path, "run")}
+                    "LOCKSTEP_RUNTIME_DIRECTORY": os.path.join(self.path, "run")}
         for name in ("drbdsetup", "drbdmeta"):
             self.write(name, RECORDER)
             os.chmod(os.path.join(self.path, name), stat.S_IRWXU)
