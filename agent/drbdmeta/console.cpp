@@ -44,7 +44,7 @@ console::progress::~progress() {
 }
 
 void console::progress::show(unsigned long long done, unsigned long long total) {
-    const auto percent = static_cast<unsigned>(total == 0 ? 100 : done * 100.0 / total);
+    const auto percent = static_cast<unsigned>(total < 100 ? 0 : done / (total / 100));
     if (percent != last_percent_ && percent < 100) {
         owner_.remark(fmt::format("\r{}%", percent));
         last_percent_ = percent;

@@ -216,9 +216,9 @@ result<> check_for_existing_data(metadata& target) {
         out.print("\n ==> This might destroy existing data! <==\n");
     } else {
         const bool internal = target.call().where.kind == format::placement_kind::internal;
-        const auto weighed =
-            internal ? weigh_internal(target, *data)
-                     : refuse(target, "\nThis would corrupt existing data.\n", zero_it_out);
+        auto weighed = internal
+                           ? weigh_internal(target, *data)
+                           : refuse(target, "\nThis would corrupt existing data.\n", zero_it_out);
         if (!weighed || (target.call().ignore_sanity_checks && (!internal || !data->size))) {
             return weighed;
         }
