@@ -165,13 +165,13 @@ int run_change(const session& now) {
         }
         held.emplace(std::move(*lock));
     }
-    const result<client_pointer> engine = engine_of(now);
-    if (!engine) {
-        return now.refuse(engine.error());
-    }
     const result<control::request> what = request_of(asked);
     if (!what) {
         return now.refuse(what.error());
+    }
+    const result<client_pointer> engine = engine_of(now);
+    if (!engine) {
+        return now.refuse(engine.error());
     }
     return ask(now, **engine, *what);
 }
