@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <csignal>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 
@@ -87,14 +89,17 @@ result<host::owned_fd> listen_tcp(const std::string& address) {
     if (node.size() >= 2 && node.front() == '[' && node.back() == ']') {
         node = node.substr(1, node.size() - 2);
     }
-    if (node.empty() || colon + 1 >= address.size()) {
+    const std::string port = colon == std::string::npos ? "" : address.substr(colon + 1);
+    std::uint16_t number = 0;
+    const auto parsed = std::from_chars(port.data(), port.data() + port.size(), number);
+    if (node.empty() || parsed.ec != std::errc{} || parsed.ptr != port.data() + port.size()) {
         return fail("not an address to listen on", address, "write it as ADDRESS:PORT");
     }
     addrinfo hints = {};
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
     addrinfo* found = nullptr;
-    if (::getaddrinfo(node.c_str(), address.c_str() + colon + 1, &hints, &found) != 0) {
+    if (::getaddrinfo(node.c_str(), port.c_str(), &hints, &found) != 0) {
         return fail("not a numeric address to listen on", address, "write it as ADDRESS:PORT");
     }
     const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner{found, ::freeaddrinfo};
