@@ -102,7 +102,9 @@ bool history_model::decide_together(decisions& made) {
     for (unsigned which = 0; which < 2; ++which) {
         made[which] = decide(input_of(which));
     }
-    note("meet: " + summary(made[0]) + " | " + summary(made[1]));
+    if (options_.keep_trace) {
+        note("meet: " + summary(made[0]) + " | " + summary(made[1]));
+    }
     return check_decisions(made);
 }
 

@@ -56,6 +56,9 @@ std::string history_model::shown(const node& one) const {
 }
 
 void history_model::note(const std::string& what) {
+    if (!options_.keep_trace) {
+        return;
+    }
     trace_ += what + "\n  0: " + shown(nodes_[0]) + "\n  1: " + shown(nodes_[1]) + "\n";
 }
 

@@ -16,6 +16,7 @@ namespace lockstep::test {
 struct model_options {
     std::uint32_t protocol_version = 101;
     bool both_lockstep = false;
+    bool keep_trace = false;
 };
 
 class history_model {

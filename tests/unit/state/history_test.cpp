@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 
 #include "unit/cmocka.hpp"
 
@@ -27,16 +28,28 @@ void add(history_model::counts& to, const history_model::counts& more) {
     to.lost_sync_ends += more.lost_sync_ends;
 }
 
-history_model::counts run(std::uint64_t seed, const model_options& options) {
-    history_model model(seed, options);
+// Empty: nothing broke.
+std::string play(history_model& model) {
     for (unsigned step = 0; step < 80; ++step) {
         if (!model.step()) {
-            print_error("version %u, lockstep %d, LOCKSTEP_HISTORY_SEED=%llu: %s\n",
-                        options.protocol_version, options.both_lockstep,
-                        static_cast<unsigned long long>(seed), model.failure().c_str());
-            std::fputs(model.trace().c_str(), stderr); // longer than print_error takes
-            fail();
+            return model.failure();
         }
+    }
+    return {};
+}
+
+history_model::counts run(std::uint64_t seed, model_options options) {
+    history_model model(seed, options);
+    const std::string failure = play(model);
+    if (!failure.empty()) {
+        print_error("version %u, lockstep %d, LOCKSTEP_HISTORY_SEED=%llu: %s\n",
+                    options.protocol_version, options.both_lockstep,
+                    static_cast<unsigned long long>(seed), failure.c_str());
+        options.keep_trace = true;
+        history_model again(seed, options);
+        play(again);
+        std::fputs(again.trace().c_str(), stderr); // longer than print_error takes
+        fail();
     }
     return model.seen();
 }
@@ -63,15 +76,15 @@ void run_histories(const model_options& options) {
 }
 
 void histories_with_a_foreign_peer_keep_every_write_or_mark_it(void**) {
-    run_histories({101, false});
+    run_histories({101, false, false});
 }
 
 void histories_of_two_lockstep_nodes_keep_every_write(void**) {
-    run_histories({101, true});
+    run_histories({101, true, false});
 }
 
 void histories_at_protocol_95_keep_every_write_or_mark_it(void**) {
-    run_histories({95, false});
+    run_histories({95, false, false});
 }
 
 } // namespace
