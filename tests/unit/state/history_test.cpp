@@ -61,7 +61,7 @@ void run_histories(const model_options& options) {
         return;
     }
     history_model::counts all;
-    const std::uint64_t count = number_from_environment("LOCKSTEP_HISTORIES", 10000);
+    const std::uint64_t count = number_from_environment("LOCKSTEP_HISTORIES", 50000);
     for (std::uint64_t at = 1; at <= count; ++at) {
         add(all, run(at, options));
     }
