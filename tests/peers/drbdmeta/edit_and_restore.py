@@ -147,6 +147,10 @@ def round_trip(tap, pair, name):
 def compare_striping_change(tap, rng):
     with Pair(64 * MIB, "internal") as pair:
         pair.both("create-md")
+        for options in ((), FORCE):
+            answers = pair.both("create-md", "-s", "4", "-z", "64", options=options)
+            tap.check(f"create-md {' '.join(options)} with other stripes: same answer",
+                      same(answers, err=True) and pair.same_bytes(), show(answers))
         path = dump_file(pair, "dump", 100000, random_words(rng, 512)[0])
         for words in ((), ("-s", "4", "-z", "64")):
             answers = pair.both("restore-md", *words, path, options=FORCE)

@@ -321,6 +321,18 @@ void peer_max_bio_size_is_stored(void**) {
     assert_int_equal(it.forced("dump-md --peer-max-bio-size 4k").code, 10);
 }
 
+void long_work_shows_its_progress(void**) {
+    const disk it(1024 * 1024 * mib);
+    const answer got = it.forced("create-md --initialize-bitmap pwrite");
+    assert_int_equal(got.code, 0);
+    assert_true(contains(got.err, "initializing bitmap (32 MB) to all zero using pwrite\n"));
+    assert_true(contains(got.err, "\r12%"));
+    assert_true(contains(got.err, "\r87%"));
+    assert_true(contains(got.err, "\r100%\n"));
+    const disk small(64 * mib);
+    assert_false(contains(small.forced("create-md -b pwrite").err, "%"));
+}
+
 void verbosity_tells_more(void**) {
     const disk it(64 * mib);
     assert_false(contains(it.forced("dump-md").err, "Magic number"));
@@ -361,6 +373,7 @@ int main() {
         cmocka_unit_test(initialize_bitmap_chooses_what_becomes_of_old_bits),
         cmocka_unit_test(a_dry_run_writes_nothing),
         cmocka_unit_test(peer_max_bio_size_is_stored),
+        cmocka_unit_test(long_work_shows_its_progress),
         cmocka_unit_test(verbosity_tells_more),
         cmocka_unit_test(one_sector_carries_the_superblock),
     };

@@ -25,7 +25,7 @@ void a_log_of_create_md_has_nothing_to_do(void**) {
 }
 
 void a_log_without_a_valid_block_says_so(void**) {
-    const std::vector<std::byte> area(8 * block_bytes);
+    const std::vector<std::byte> area(std::size_t{8} * block_bytes);
     const auto replay = replay_al84(area, {}, 128);
     assert_true(replay.outcome == al_outcome::no_valid_block);
     assert_true(replay.suspicious());
@@ -110,7 +110,7 @@ void extents_beyond_the_device_are_clamped_and_counted(void**) {
 }
 
 void slots_beyond_the_limit_are_counted_and_their_extents_kept(void**) {
-    std::vector<std::byte> area(8 * block_bytes);
+    std::vector<std::byte> area(std::size_t{8} * block_bytes);
     const std::array<al_update, 2> updates = {{{65534, 9}, {3, 4}}};
     encode_al_update({0, 65535, 0, updates, {}}, lockstep::byte_span(area).first(block_bytes));
     const auto replay = replay_al84(area, {}, 128);
@@ -163,8 +163,8 @@ public:
         store_big(sector + 4, number_++);
         store_big(sector + 8, slot);
         store_big(sector + 12, extent);
-        for (std::uint32_t i = 0; i < al83_context; ++i) {
-            const std::uint32_t at = cycle_ + i;
+        for (std::size_t i = 0; i < al83_context; ++i) {
+            const auto at = static_cast<std::uint32_t>(cycle_ + i);
             const std::uint32_t held = at < table_.size() ? table_[at] : al_free;
             store_big(sector + 16 + i * 8, at < table_.size() ? at : al_free);
             store_big(sector + 20 + i * 8, held);

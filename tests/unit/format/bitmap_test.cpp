@@ -32,7 +32,7 @@ void sizes_round_up_as_on_disk(void**) {
 
 void setting_and_clearing_agree_with_a_vector_of_bools(void**) {
     const bool holds = rc::check("bits", [] {
-        constexpr std::uint64_t window_bits = 64 * 8;
+        constexpr std::uint64_t window_bits = std::uint64_t{64} * 8;
         const auto start = *rc::gen::inRange<std::uint64_t>(0, 64) * 8;
         std::vector<std::byte> window(64);
         std::vector<bool> model(window_bits);
