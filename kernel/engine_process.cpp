@@ -196,6 +196,11 @@ result<> process::start_rooms() {
                   [](const host::keeper_answer&) {});
     log_ = std::make_unique<host::log_queue>(*loop_, keeper_->log_socket());
     log_->set_level(severity_named(settings_.log_level));
+    keeper_->on_gone([this] {
+        note(log_severity::error,
+             "the keeper has died: handlers do not run, devices can be neither "
+             "made nor removed; restart this engine when you can");
+    });
     for (const std::string& missing : host::protect_process()) {
         note(log_severity::warning, missing);
     }
@@ -370,6 +375,7 @@ void process::shut_down() {
                   [](const host::keeper_answer&) {});
     note(log_severity::notice, clean ? "engine stopped" : "engine stopped with work unfinished");
     wait_until([this] { return keeper_->calls_pending() == 0; }, end_wait);
+    keeper_->on_gone({});
     keeper_->stop();
     log_->close();
     if (!clean) {

@@ -98,7 +98,7 @@ std::size_t mapped_ipv4_length(std::string_view text) {
 
 std::size_t ipv6_length(std::string_view text) {
     // Thirteen groups of four digits and twelve colons are more than any address has.
-    constexpr std::size_t longest = 13 * 5;
+    constexpr std::size_t longest = std::size_t{13} * 5;
     std::size_t length = 0;
     while (length < text.size() && length < longest &&
            (is_hex(text[length]) || text[length] == ':')) {

@@ -126,7 +126,7 @@ std::string whole_percent(const std::string& done) {
 // Marks what differs from the event before, and says whether that is worth an event. A field that
 // is not reported keeps the value it was last reported with, so that small steps add up.
 bool compare(const event& before, event& now) {
-    bool notable = now.has_connection != before.has_connection || now.minor != before.minor;
+    bool notable = now.minor != before.minor;
     for (event_field& field : now.fields) {
         const event_field* old = find_field(before, field.key);
         field.changed = old == nullptr || old->value != field.value;
@@ -135,6 +135,14 @@ bool compare(const event& before, event& now) {
         notable = notable || (field.changed && !field.statistic && !small_step);
     }
     return notable;
+}
+
+// 8.4's kernel lists a connection and its peer devices from new-resource on, but they are created
+// and destroyed with the addresses.
+bool is_nameless(const event& what) {
+    const bool of_peer =
+        what.object == event_object::connection || what.object == event_object::peer_device;
+    return of_peer && !what.has_connection;
 }
 
 void order_of_destruction(std::vector<event>& events) {
@@ -189,7 +197,9 @@ std::vector<event> describe(const snapshot& from, std::int64_t time_us) {
 void event_stream::start(const snapshot& now) {
     known_.clear();
     for (event& each : describe(now, 0)) {
-        known_.emplace(identity(each), std::move(each));
+        if (!is_nameless(each)) {
+            known_.emplace(identity(each), std::move(each));
+        }
     }
 }
 
@@ -198,6 +208,9 @@ std::vector<event> event_stream::step(const snapshot& now, std::int64_t time_us)
     std::map<std::string, event> gone = std::move(known_);
     known_.clear();
     for (event& each : describe(now, time_us)) {
+        if (is_nameless(each)) {
+            continue;
+        }
         const std::string id = identity(each);
         const auto before = gone.find(id);
         if (before == gone.end()) {

@@ -13,7 +13,7 @@
 namespace lockstep::control {
 
 // All objects of a snapshot as `exists` events, without the final "exists -": resource,
-// connection, devices, peer devices.
+// connection, devices, peer devices. Without addresses the connection has no name.
 std::vector<event> describe(const snapshot& from, std::int64_t time_us);
 
 // What later versions of DRBD tell cluster managers (drbd-utils 9.14 and newer): may this node be

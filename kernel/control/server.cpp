@@ -230,6 +230,7 @@ void server::publish_helper(event what) {
     }
     what.object = event_object::helper;
     what.resource = greeting_.resource;
+    what.has_connection = engine_.look().has_net;
     what.time_us = sockets_.wall_clock_us();
     publish(what);
 }

@@ -7,6 +7,12 @@
 
 namespace lockstep::device {
 
+namespace {
+
+constexpr host::instant negotiation_limit = 10 * host::second;
+
+} // namespace
+
 nbd_connection::nbd_connection(host::event_loop& loop, host::owned_fd socket, nbd_exports& exports,
                                replica::buffer_pool& buffers, nbd_connection_owner& owner)
     : loop_(loop), socket_(std::move(socket)), owner_(&owner), session_(exports, buffers, *this) {
@@ -20,11 +26,20 @@ nbd_connection::nbd_connection(host::event_loop& loop, host::owned_fd socket, nb
     };
     turn_.connection = this;
     turn_.run = [](host::deferred& self) { static_cast<turn&>(self).connection->take_turn(); };
+    negotiated_by_.connection = this;
+    negotiated_by_.fired = [](host::timer& self) {
+        nbd_connection& late = *static_cast<deadline&>(self).connection;
+        if (late.chosen() == nullptr) {
+            late.disconnect();
+        }
+    };
+    loop_.set_timer(negotiated_by_, host::event_loop::clock() + negotiation_limit);
     loop_.defer(turn_);
 }
 
 nbd_connection::~nbd_connection() {
     LOCKSTEP_CHECK(quiet());
+    loop_.clear_timer(negotiated_by_);
     loop_.remove(turn_);
 }
 

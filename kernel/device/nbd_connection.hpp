@@ -47,6 +47,9 @@ private:
     struct turn : host::deferred {
         nbd_connection* connection = nullptr;
     };
+    struct deadline : host::timer {
+        nbd_connection* connection = nullptr;
+    };
 
     void wants_turn(nbd_session& session) override;
     std::size_t buffer_quota() const override { return owner_->buffer_quota(); }
@@ -64,6 +67,7 @@ private:
     operation receive_;
     operation send_;
     turn turn_;
+    deadline negotiated_by_; // silent connections do not keep clients out for long
     msghdr receive_message_ = {};
     msghdr send_message_ = {};
     std::array<iovec, 2> receive_parts_ = {};

@@ -30,7 +30,7 @@ nbd_negotiation::nbd_negotiation(nbd_exports& exports) : exports_(&exports), out
 
 std::size_t nbd_negotiation::receive(const_byte_span bytes) {
     std::size_t used = 0;
-    for (;;) {
+    while (output_.size() < output_bytes_max) {
         const auto rest = bytes.subspan(used);
         std::size_t step = 0;
         if (phase_ == phase::greeting) {
@@ -48,9 +48,10 @@ std::size_t nbd_negotiation::receive(const_byte_span bytes) {
         }
         used += step;
         if (step == 0) {
-            return used;
+            break;
         }
     }
+    return used;
 }
 
 std::size_t nbd_negotiation::receive_flags(const_byte_span bytes) {

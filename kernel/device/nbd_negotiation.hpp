@@ -24,7 +24,8 @@ public:
     explicit nbd_negotiation(nbd_exports& exports);
 
     // Takes what is complete at the front of `bytes`; returns how much. What is left belongs to an
-    // option of which more must come (at most option_bytes_max in all), or to the transmission.
+    // option of which more must come (at most option_bytes_max in all), or to the transmission; or
+    // there is too much output, and the rest is taken when that has been sent.
     std::size_t receive(const_byte_span bytes);
     // What is to be sent; the caller empties it. The greeting is there from the beginning.
     std::vector<std::byte>& output() { return output_; }
@@ -33,6 +34,8 @@ public:
     // Set in phase transmission.
     nbd_export* chosen() const { return chosen_; }
 
+    // A client that asks and asks and reads no answers does not make this grow without end.
+    static constexpr std::size_t output_bytes_max = 64U << 10;
     // Header and data of the longest option that is looked at.
     static constexpr std::size_t option_bytes_max = nbd::option_header_bytes + 8192;
 

@@ -16,6 +16,23 @@ namespace {
 
 constexpr host::instant accept_pause = 100 * host::millisecond;
 
+// Without delay; and a client whose machine is gone does not count as one for long. All of this
+// fails on a unix socket, which needs none of it.
+void tune(int socket) {
+    const struct {
+        int level;
+        int name;
+        int value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},   {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, 10}, {IPPROTO_TCP, TCP_KEEPINTVL, 5},
+        {IPPROTO_TCP, TCP_KEEPCNT, 3},   {IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000},
+    };
+    for (const auto& option : options) {
+        ::setsockopt(socket, option.level, option.name, &option.value, sizeof option.value);
+    }
+}
+
 } // namespace
 
 nbd_server::nbd_server(host::event_loop& loop, volume_io& engine, replica::buffer_pool& buffers,
@@ -139,8 +156,7 @@ void nbd_server::accepted(listener& on, int result) {
         return;
     }
     if (socket.valid() && connection_count_ < connections_max()) {
-        const int on_value = 1; // fails on a unix socket, which needs none
-        ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on_value, sizeof on_value);
+        tune(socket.get());
         auto* made = new nbd_connection(loop_, std::move(socket), exports_, buffers_, *this);
         made->next = connections_;
         connections_ = made;

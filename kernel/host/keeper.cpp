@@ -109,6 +109,7 @@ struct keeper::state {
     std::map<std::uint64_t, on_answer> pending;
     bool gone = false;
     bool stopping = false;
+    std::function<void()> told_gone;
     std::deque<keeper_message> refusals; // calls that could not even be sent
 
     struct outgoing {
@@ -203,6 +204,10 @@ void keeper::cancel(std::uint64_t call) {
     message.what = keeper_message::kind::cancel;
     message.id = call;
     state_->send(std::move(message), {});
+}
+
+void keeper::on_gone(std::function<void()> told) {
+    state_->told_gone = std::move(told);
 }
 
 std::size_t keeper::calls_pending() const {
@@ -354,6 +359,9 @@ void keeper::state::lost::came(deferred& self) {
 
 void keeper::state::fail_all() {
     waiting.clear();
+    if (told_gone) {
+        std::exchange(told_gone, {})();
+    }
     while (!pending.empty()) {
         const on_answer done = std::move(pending.begin()->second);
         pending.erase(pending.begin());

@@ -69,6 +69,9 @@ public:
     void cancel(std::uint64_t call);
     std::size_t calls_pending() const;
 
+    // Called once, from the loop, if the keeper ends by itself.
+    void on_gone(std::function<void()> told);
+
     // An orderly end: the keeper ends without a crash message. Calls still out are answered EPIPE.
     void stop();
 

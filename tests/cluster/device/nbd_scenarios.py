@@ -187,6 +187,24 @@ def errors_of_the_engine_reach_the_client(make):
     tool("qemu-io", "-f", "raw", "-c", "write 0 4k", server.uri())
 
 
+def silent_connections_keep_clients_out_for_seconds_only(make):
+    server = make("--no-nodes").up()
+    silent = []
+    for _ in range(32):
+        one = socket.socket(socket.AF_UNIX)
+        one.connect(server.socket)
+        silent.append(one)
+    tool("nbdinfo", server.uri(), fails=True)
+
+    def served():
+        return subprocess.run(["nbdinfo", server.uri()], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode == 0
+
+    until(served, "a client is served again", 20)
+    for one in silent:
+        one.close()
+
+
 def garbage_from_a_client_hurts_nobody_else(make):
     server = make("--no-nodes").up()
     client = held_client(server)
@@ -224,6 +242,7 @@ TESTS = [
     a_forced_withdrawal_disconnects_clients_even_with_io_frozen,
     a_server_without_discards_offers_none,
     errors_of_the_engine_reach_the_client,
+    silent_connections_keep_clients_out_for_seconds_only,
     garbage_from_a_client_hurts_nobody_else,
 ]
 

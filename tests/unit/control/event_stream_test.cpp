@@ -137,11 +137,11 @@ void what_is_new_is_created_and_what_is_gone_destroyed(void**) {
     stream.start(state);
     const snapshot full = samples::resource_in_sync();
     std::vector<event> events = stream.step(full, 1);
-    // The score of the resource and the name of the connection change; the volume is new.
+    // The score of the resource changes; all others are new.
     assert_int_equal(events.size(), 4);
     for (const event& each : events) {
-        const bool part = each.volume.has_value();
-        assert_true(each.kind == (part ? event_kind::create : event_kind::change));
+        assert_true(each.kind == (each.object == event_object::resource ? event_kind::change
+                                                                        : event_kind::create));
     }
     events = stream.step(state, 2);
     assert_int_equal(events.size(), 4);
@@ -150,7 +150,7 @@ void what_is_new_is_created_and_what_is_gone_destroyed(void**) {
     assert_true(events[0].kind == event_kind::destroy);
     assert_true(events[0].fields.empty());
     assert_true(events[1].object == event_object::device);
-    assert_true(events[2].kind == event_kind::change);
+    assert_true(events[2].object == event_object::connection);
 }
 
 struct score_row {

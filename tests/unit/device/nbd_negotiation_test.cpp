@@ -258,6 +258,35 @@ void abort_is_acknowledged_and_ends_the_connection(void**) {
     assert_true(w.client.session.finished());
 }
 
+void a_client_that_reads_no_answers_does_not_make_them_pile_up(void**) {
+    world w;
+    w.client.send(nbd_client::hello());
+    w.client.received.clear();
+    w.client.reading = false;
+    bytes questions;
+    constexpr std::size_t count = 6000;
+    for (std::size_t i = 0; i < count; ++i) {
+        const bytes one = nbd_client::option(option_number(nbd::option::list));
+        questions.insert(questions.end(), one.begin(), one.end());
+    }
+    w.client.send(questions);
+    nbd_session::segment segments[4];
+    std::size_t piled_up = 0;
+    const std::size_t parts = w.client.session.gather(segments);
+    for (std::size_t i = 0; i < parts; ++i) {
+        piled_up += segments[i].size;
+    }
+    w.client.session.sent(0);
+    assert_true(piled_up < nbd_negotiation::output_bytes_max + 1000);
+    w.client.reading = true;
+    w.client.pump();
+    for (std::size_t i = 0; i < count; ++i) {
+        expect_type(w.client, nbd::option_reply::server);
+        expect_type(w.client, nbd::option_reply::server);
+        expect_type(w.client, nbd::option_reply::ack);
+    }
+}
+
 } // namespace
 
 int main() {
@@ -275,6 +304,7 @@ int main() {
         cmocka_unit_test(malformed_options_are_refused_one_by_one),
         cmocka_unit_test(an_option_that_is_too_long_is_skipped),
         cmocka_unit_test(absurd_lengths_and_bad_magic_end_the_connection),
+        cmocka_unit_test(a_client_that_reads_no_answers_does_not_make_them_pile_up),
         cmocka_unit_test(abort_is_acknowledged_and_ends_the_connection),
     };
     return cmocka_run_group_tests_name("nbd_negotiation", tests, nullptr, nullptr);

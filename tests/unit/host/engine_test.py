@@ -155,6 +155,24 @@ class Engines(unittest.TestCase):
         self.assertEqual(self.engine("a/b").returncode, 1)
         self.assertEqual(self.engine("").returncode, 1)
 
+    def cpus(self, resource):
+        with open(f"/proc/{self.pid(resource)}/status", encoding="utf-8") as file:
+            return re.search(r"Cpus_allowed_list:\s+(\S+)", file.read()).group(1)
+
+    def test_the_cpu_mask_is_where_the_engine_runs(self):
+        self.setup("new-resource", "r0", "--cpu-mask=1")
+        self.assertEqual(self.cpus("r0"), "0")
+        self.setup("new-resource", "r1")
+        self.assertEqual(self.cpus("r1"), self.own_cpus())
+        if os.cpu_count() > 1:
+            self.setup("resource-options", "r0", "--cpu-mask=2")
+            self.assertEqual(self.cpus("r0"), "1")
+
+    @staticmethod
+    def own_cpus():
+        with open("/proc/self/status", encoding="utf-8") as file:
+            return re.search(r"Cpus_allowed_list:\s+(\S+)", file.read()).group(1)
+
     # --- claims ---
 
     def test_a_minor_of_another_resource_is_refused(self):
@@ -280,6 +298,30 @@ class Engines(unittest.TestCase):
             with open(self.directory + "/restarted", encoding="utf-8") as file:
                 return file.read()
         until(lambda: arguments() == "up r0\n", "its arguments")
+
+    def test_a_kill_of_a_primary_takes_its_node_and_loop_device_away(self):
+        nodes = self.directory + "/dev"
+        os.mkdir(nodes)
+        self.environment["LOCKSTEP_ENGINE_OPTIONS"] = (
+            f"--device-directory={nodes} --log={self.directory}/log --helper=disabled")
+        self.up("r0", 0)
+        resting = os.stat(nodes + "/drbd0").st_rdev
+        self.assertEqual((os.major(resting), os.minor(resting)), (147, 0))
+        self.assertTrue(os.path.islink(nodes + "/drbd/by-res/r0"))
+        self.setup("primary", "0", "--force")
+        shown = os.stat(nodes + "/drbd0").st_rdev
+        self.assertEqual(os.major(shown), 7)
+        loop = f"/sys/dev/block/7:{os.minor(shown)}/loop/backing_file"
+        self.assertTrue(os.path.exists(loop))
+        subprocess.run(["dd", "if=/dev/urandom", f"of={nodes}/drbd0", "bs=64k", "count=16",
+                        "oflag=direct"], check=True, timeout=60, capture_output=True)
+        os.kill(self.pid("r0"), signal.SIGKILL)
+        until(lambda: not self.processes(), "the end of the keeper", 60)
+        self.assertFalse(os.path.lexists(nodes + "/drbd0"))
+        self.assertFalse(os.path.lexists(nodes + "/drbd/by-res/r0"))
+        self.assertFalse(os.path.exists(loop))
+        with open("/proc/self/mounts", encoding="utf-8") as mounts:
+            self.assertNotIn(self.directory, mounts.read())
 
     # --- the bounds of commands ---
 

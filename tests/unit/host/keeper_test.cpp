@@ -269,9 +269,12 @@ void a_dead_keeper_answers_every_call_with_epipe(void**) {
     on.keeper_->call({"hang", {}, {}, 1000},
                      [&pending](keeper_answer got) { pending = std::move(got); });
     assert_true(on.call({"echo", {}, {}, 0}).ok());
+    int told = 0;
+    on.keeper_->on_gone([&told] { ++told; });
     ::kill(on.keeper_->pid(), SIGKILL);
     ::waitpid(on.keeper_->pid(), nullptr, 0);
     on.wait([&pending] { return pending.has_value(); });
+    assert_int_equal(told, 1);
     assert_int_equal(pending->error, EPIPE);
     assert_int_equal(on.call({"echo", {}, {}, 0}).error, EPIPE);
 }
