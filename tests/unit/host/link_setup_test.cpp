@@ -484,7 +484,7 @@ struct network {
             next += 2;
             owners[mine_end] = from.number;
             owners[other(mine_end)] = to.number;
-            at(delay(), [this, &to, mine_end] { to.setup.accepted(other(mine_end)); });
+            at(delay(), [&to, mine_end] { to.setup.accepted(other(mine_end)); });
             from.setup.attempt_succeeded(mine_end);
         });
     }
