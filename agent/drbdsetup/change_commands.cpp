@@ -45,8 +45,8 @@ result<> check_block_device(const std::string& path) {
     }
     struct stat seen = {};
     // Whether a regular file will do is the engine's to say (its option --files).
-    const bool is_device = ::fstat(device, &seen) == 0 &&
-                           (S_ISBLK(seen.st_mode) || S_ISREG(seen.st_mode));
+    const bool is_device =
+        ::fstat(device, &seen) == 0 && (S_ISBLK(seen.st_mode) || S_ISREG(seen.st_mode));
     ::close(device);
     if (!is_device) {
         return fail(fmt::format("{} is not a block device!", path), {},

@@ -48,6 +48,8 @@ std::uint32_t crc32c_update(std::uint32_t crc, const_byte_span bytes) {
     return crc;
 }
 
-std::uint32_t crc32c(const_byte_span bytes) { return ~crc32c_update(~0U, bytes); }
+std::uint32_t crc32c(const_byte_span bytes) {
+    return ~crc32c_update(~0U, bytes);
+}
 
 } // namespace lockstep
