@@ -102,6 +102,7 @@ class Node:
         self.directory = f"{cluster.directory}/{name}"
         self.port = f"ls{cluster.tag}{number}"
         self.disks = {}
+        self.helpers = []
         self.init = None
         self.pid_namespace = None
         for each in ("up", "work", "dev"):
@@ -116,6 +117,30 @@ class Node:
             image.truncate(size)
         loop = run("losetup", "--find", "--show", "--direct-io=on", path).stdout.strip()
         self.disks[device] = (path, loop)
+        return path
+
+    def add_faulty_disk(self, device, size):
+        """A disk whose writes (reads) fail with EIO while the file PATH.write (PATH.read) exists;
+        returns PATH. Served by nbdkit, through FUSE and a loop device."""
+        path = f"{self.directory}/{device}"
+        with open(f"{path}.raw", "wb") as image:
+            image.truncate(size)
+        mount = f"{path}.mount"
+        os.makedirs(mount)
+        self.helpers.append(subprocess.Popen(
+            ["nbdkit", "--foreground", "--exit-with-parent", "--unix", f"{path}.sock",
+             "--filter=error", "file", f"{path}.raw", "error=EIO",
+             "error-pwrite-rate=100%", f"error-pwrite-file={path}.write",
+             "error-pread-rate=100%", f"error-pread-file={path}.read"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        until(lambda: os.path.exists(f"{path}.sock"), "nbdkit")
+        self.helpers.append(subprocess.Popen(
+            ["nbdfuse", mount, f"nbd+unix:///?socket={path}.sock"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        served = f"{mount}/nbd"
+        until(lambda: os.path.exists(served) and os.path.getsize(served) == size, "nbdfuse")
+        loop = run("losetup", "--find", "--show", "--direct-io=on", served).stdout.strip()
+        self.disks[device] = (f"{path}.raw", loop)
         return path
 
     # --- life ---
@@ -271,6 +296,11 @@ class Cluster:
         for each in self.nodes:
             with contextlib.suppress(Failed):
                 each.power_off()
+            for _, loop in each.disks.values():
+                run("losetup", "--detach", loop, check=False)
+            for process in reversed(each.helpers):
+                process.terminate()
+                process.wait()
         self.clear()
 
     def clear(self):
@@ -305,6 +335,22 @@ common {{
 resource {name} {{
 {hosts}}}
 """
+
+
+def run_scenarios(scenarios, *arguments):
+    """Runs functions in order, each a test named by its name; TAP. How many failed."""
+    bad = 0
+    print(f"1..{len(scenarios)}", flush=True)
+    for number, each in enumerate(scenarios, 1):
+        name = each.__name__.replace("_", " ")
+        try:
+            each(*arguments)
+            print(f"ok {number} - {name}", flush=True)
+        except (Failed, subprocess.TimeoutExpired) as failure:
+            bad += 1
+            print(f"not ok {number} - {name}", flush=True)
+            print("# " + str(failure).replace("\n", "\n# "), flush=True)
+    return bad
 
 
 def main(function):

@@ -8,7 +8,7 @@ import hashlib
 import sys
 
 from guest import Guest, Lab
-from nodes import Cluster, Failed, main, resource_text
+from nodes import Cluster, Failed, main, resource_text, run_scenarios
 
 DISK = 64 << 20
 
@@ -143,23 +143,12 @@ def scenarios():
     stage, lab_directory = sys.argv[1:3]
     lab = Lab(lab_directory)
     lab.prepare()
-    bad = 0
-    print(f"1..{len(SCENARIOS)}", flush=True)
     with Cluster("kernel", stage) as cluster:
         pair = Pair(cluster, lab)
         try:
-            for number, each in enumerate(SCENARIOS, 1):
-                name = each.__name__.replace("_", " ")
-                try:
-                    each(pair)
-                    print(f"ok {number} - {name}", flush=True)
-                except Failed as failure:
-                    bad += 1
-                    print(f"not ok {number} - {name}\n# " + str(failure).replace("\n", "\n# "),
-                          flush=True)
+            return 1 if run_scenarios(SCENARIOS, pair) else 0
         finally:
             pair.theirs.crash()
-    return 1 if bad else 0
 
 
 if __name__ == "__main__":
