@@ -11,7 +11,7 @@ namespace {
 using namespace lockstep::format;
 using lockstep::load_big;
 
-constexpr std::uint64_t mib = 1024 * 1024;
+constexpr std::uint64_t mib = std::uint64_t{1024} * 1024;
 constexpr placement internal{placement_kind::internal, 0};
 constexpr placement flexible{placement_kind::flex_external, 0};
 constexpr placement slot_0{placement_kind::indexed, 0};
