@@ -170,7 +170,7 @@ socket_address parser::parse_address(const std::vector<std::string>& on_hosts) {
     // A loopback address may be used by every host for itself.
     if (out.host.substr(0, 4) == "127." || out.host == "::1") {
         for (const std::string& name : on_hosts) {
-            claim(state_.everywhere, "IP", name + ":" + place);
+            claim(state_.everywhere, "IP", fmt::format("{}:{}", name, place));
         }
     } else {
         claim(state_.everywhere, "IP", place);

@@ -2,13 +2,40 @@
 // blocks of `drbdsetup show`.
 #include <algorithm>
 #include <array>
-#include <cstdio>
+#include <charconv>
 
 #include <fmt/format.h>
 
 #include "agent/config/parser.hpp"
 
 namespace lockstep::config {
+
+namespace {
+
+using version_numbers = std::array<unsigned, 3>;
+
+// "8.4" or "8.4.11"
+std::optional<version_numbers> version_of(std::string_view text) {
+    version_numbers out{};
+    std::size_t field = 0;
+    for (const char* at = text.data(); field < out.size(); ++field) {
+        const char* const end = text.data() + text.size();
+        const auto [rest, failed] = std::from_chars(at, end, out[field]);
+        if (failed != std::errc{}) {
+            return std::nullopt;
+        }
+        if (rest == end) {
+            return field == 0 ? std::nullopt : std::optional(out);
+        }
+        if (*rest != '.') {
+            return std::nullopt;
+        }
+        at = rest + 1;
+    }
+    return std::nullopt;
+}
+
+} // namespace
 
 // False if the current word starts no statement of DRBD 9.
 bool parser::parse_statement_of_9(resource& owner) {
@@ -216,23 +243,21 @@ void parser::apply_peer_options(resource& owner) {
 // control interface. False if the current word is another one.
 bool parser::parse_required_version() {
     constexpr std::string_view prefix = "require-drbd-module-version-";
-    constexpr std::array<int, 3> ours{8, 4, 11};
+    constexpr version_numbers ours{8, 4, 11};
     if (token_.kind != token_kind::word || token_.text.substr(0, prefix.size()) != prefix) {
         return false;
     }
     const std::string relation = token_.text.substr(prefix.size());
     const std::string version = next().text;
-    std::array<int, 3> wanted{};
-    char rest = 0;
-    const int fields =
-        std::sscanf(version.c_str(), "%d.%d.%d%c", &wanted[0], &wanted[1], &wanted[2], &rest);
+    const auto given = version_of(version);
+    const version_numbers wanted = given.value_or(version_numbers{});
     const bool known = relation == "eq"   ? ours == wanted
                        : relation == "ne" ? ours != wanted
                        : relation == "gt" ? ours > wanted
                        : relation == "ge" ? ours >= wanted
                        : relation == "lt" ? ours < wanted
                                           : relation == "le" && ours <= wanted;
-    if (fields < 2 || fields > 3) {
+    if (!given) {
         expected("a version like 8.4.0");
     } else if (!known) {
         stop(statement_, fmt::format("this configuration requires a driver version {} {}, and this "

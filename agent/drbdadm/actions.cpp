@@ -1,7 +1,10 @@
 #include "agent/drbdadm/actions.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
+#include <random>
 
 #include <fmt/format.h>
 
@@ -34,6 +37,29 @@ int call_meta(const session& run, const subject& on, std::string_view command) {
         return exit_usage;
     }
     return call(run, *on.owner, run.backend.meta(command, *on.row), patience::extended);
+}
+
+// The metadata carry a random number that names the device; it survives being made anew.
+int create_metadata(const session& run, const subject& on, std::string_view command) {
+    run_request before =
+        plain_request(*on.owner, run.backend.device_uuid(*on.row, std::nullopt), patience::brief);
+    before.standard_output = output::capture;
+    before.standard_error = output::hide;
+    before.is_query = true;
+    before.reports_failure = false;
+    const std::string known =
+        run.dry() || on.row->diskless() ? std::string{} : run.runner.run(before).captured_output;
+    const int code = call_meta(run, on, command);
+    if (code != 0 || run.dry()) {
+        return code;
+    }
+    std::uint64_t number = 0;
+    std::from_chars(known.data(), known.data() + known.size(), number, 16);
+    std::random_device random;
+    while (number == 0) {
+        number = std::uint64_t{random()} << 32 | random();
+    }
+    return call(run, *on.owner, run.backend.device_uuid(*on.row, number), patience::extended);
 }
 
 int call_setup(const session& run, const command& what, const subject& on, patience how_long) {
@@ -206,8 +232,9 @@ int perform(session& run, const command& what, const subject& on) {
     case action::setup_or_meta:
         return setup_or_meta(run, what, on);
     case action::meta:
-    case action::create_md:
         return call_meta(run, on, what.name);
+    case action::create_md:
+        return create_metadata(run, on, what.name);
     case action::syncer:
         return reload_syncer(run, on);
     case action::outdate:

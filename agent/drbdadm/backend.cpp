@@ -193,6 +193,16 @@ command_words backend::apply_al(const config::volume& row) const {
     return {names_.drbdmeta, minor_text(row), "v08", row.metadata_device(), index, "apply-al"};
 }
 
+command_words backend::device_uuid(const config::volume& row,
+                                   std::optional<std::uint64_t> number) const {
+    command_words words = apply_al(row);
+    words.back() = number ? "write-dev-uuid" : "read-dev-uuid";
+    if (number) {
+        words.push_back(fmt::format("{:016X}", *number));
+    }
+    return words;
+}
+
 command_words backend::meta(std::string_view command, const config::volume& row) const {
     command_words words = apply_al(row);
     words.back() = command;

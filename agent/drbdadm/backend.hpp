@@ -1,6 +1,8 @@
 // The command lines of drbdsetup 8.4 and drbdmeta for what a configuration says. Pure functions.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +50,8 @@ public:
     command_words check_resize(const config::volume& row) const; // without passed options
     command_words meta(std::string_view command, const config::volume& row) const;
     command_words apply_al(const config::volume& row) const; // without passed options
+    // read-dev-uuid, or write-dev-uuid if a number is given.
+    command_words device_uuid(const config::volume& row, std::optional<std::uint64_t> number) const;
 
     // 8.3's own calls: a device at a time, everything not given back to its default.
     // Source: drbd-utils 8.3, drbdadm -d up.

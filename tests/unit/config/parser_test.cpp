@@ -324,7 +324,11 @@ void a_required_driver_version_is_compared(void**) {
         read("require-drbd-module-version-ge 8.4.0;\nrequire-drbd-module-version-lt 9.0;").valid());
     assert_error(read("require-drbd-module-version-ge 9.0.16;"), "this engine is 8.4.11");
     assert_error(read("require-drbd-module-version-xx 8.4;"), "requires a driver version");
-    assert_error(read("require-drbd-module-version-eq x;"), "a version like");
+    for (const char* version : {"x", "8", "8.", "8.4.11.1", "8.4x", ""}) {
+        assert_error(read(std::string("require-drbd-module-version-eq ") + version + ";"),
+                     "a version like");
+    }
+    assert_true(read("require-drbd-module-version-eq 8.4.11;").valid());
 }
 
 void options_for_a_volume_that_is_not_there_are_an_error(void**) {

@@ -381,6 +381,21 @@ def state_is_role_with_a_notice_in_the_name_of_the_program(bench):
            bench.run("state", "r0", program=renamed).stderr)
 
 
+def new_metadata_get_a_name_and_keep_it(bench):
+    equal(bench.run("create-md", "r0").returncode, 0)
+    calls = bench.calls()
+    equal(calls[:2], ["drbdmeta 0 v08 /dev/sda0 internal read-dev-uuid",
+                      "drbdmeta 0 v08 /dev/sda0 internal create-md"])
+    within("drbdmeta 0 v08 /dev/sda0 internal write-dev-uuid ", calls[2])
+    equal(len(calls[2].split()[-1]), 16)
+    bench.answer("meta-read-dev-uuid", text="00000000DEADBEEF\n")
+    equal(bench.run("create-md", "r0").returncode, 0)
+    equal(bench.calls()[-1].split()[-1], "00000000DEADBEEF")
+    bench.answer("meta-create-md", code=40)
+    equal(bench.run("create-md", "r0").returncode, 40)
+    equal(bench.calls()[-1], "drbdmeta 0 v08 /dev/sda0 internal create-md")
+
+
 def overwriting_the_peers_data_is_passed_on(bench):
     equal(bench.run("--", "--overwrite-data-of-peer", "primary", "r0").returncode, 0)
     equal(bench.run("primary", "--force", "r0").returncode, 0)
