@@ -49,7 +49,7 @@ void disk_management::detach(volume& target, bool force, on_outcome done) {
         return;
     }
     const volume_number number = target.number;
-    const auto wait_released = [this, number, done](volume& failing) {
+    const auto wait_released = [this, done](volume& failing) {
         if (failing.disk == nullptr) {
             done({});
             return;
