@@ -72,7 +72,7 @@ def compare_contents(tap):
                     start = pair.disks[0].read(0, SIZE)
                     pair.disks[1].write((0, start))
                     answers = pair.both("create-md", options=options)
-                    name = f"create-md {' '.join(options)} on {what}, {index}"
+                    name = f"{' '.join(('create-md', *options))} on {what}, {index}"
                     tap.check(f"{name}: same answer (exit {answers[1].code})", same(answers),
                               show(answers))
                     if index == "internal" or answers[0].code != 0:
