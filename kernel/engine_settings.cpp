@@ -151,7 +151,7 @@ result<> apply(settings& to, const std::string& word,
 
 } // namespace
 
-result<settings> parse_settings(std::vector<std::string> words) {
+result<settings> parse_settings(const std::vector<std::string>& words) {
     settings made;
     std::vector<control::option_setting> others;
     std::vector<std::string> all = words_of_environment();

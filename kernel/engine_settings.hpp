@@ -30,7 +30,7 @@ struct settings {
 // `words` are the arguments without the program's name; those of the environment come first, so
 // that the command line wins. Options that are none of the engine's are the resource's (those of
 // drbdsetup resource-options). Errors have code 162.
-result<settings> parse_settings(std::vector<std::string> words);
+result<settings> parse_settings(const std::vector<std::string>& words);
 
 // The list of options, for --help.
 std::string usage();

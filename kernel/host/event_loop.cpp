@@ -29,6 +29,7 @@ constexpr unsigned flag_choices[] = {
 struct event_loop::ring {
     io_uring uring = {};
     bool open = false;
+    bool in_pass = false;
 
     ~ring() {
         if (open) {
@@ -283,13 +284,14 @@ void event_loop::reap() {
         }
         for (unsigned i = 0; i < count; ++i) {
             const std::uint64_t data = io_uring_cqe_get_data64(batch[i]);
+            void* const owner = io_uring_cqe_get_data(batch[i]);
             const int result = batch[i]->res;
             const unsigned flags = batch[i]->flags;
             io_uring_cqe_seen(&ring_->uring, batch[i]);
             if (data == nobody || data == LIBURING_UDATA_TIMEOUT) {
                 continue;
             }
-            auto* on = reinterpret_cast<completion*>(data);
+            auto* on = static_cast<completion*>(owner);
             LOCKSTEP_CHECK(on->pending);
             if ((flags & IORING_CQE_F_MORE) == 0) {
                 on->pending = false;
@@ -328,11 +330,15 @@ void event_loop::run_once(instant timeout) {
         const instant current = clock();
         wait = std::min(timeout, wakeup > current ? wakeup - current : 0);
     }
+    // A pass inside a pass would see completions twice: whoever waits does so outside.
+    LOCKSTEP_CHECK(!ring_->in_pass);
+    ring_->in_pass = true;
     enter(wait);
     now_ = clock();
     reap();
     run_timers();
     run_deferred();
+    ring_->in_pass = false;
 }
 
 void event_loop::run() {

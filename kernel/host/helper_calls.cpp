@@ -1,7 +1,7 @@
 #include "kernel/host/helper_calls.hpp"
 
 #include <cerrno>
-#include <cstdlib>
+#include <charconv>
 #include <utility>
 
 namespace lockstep::host {
@@ -72,7 +72,10 @@ void helper_calls::run(const replica::helper_call& call, const helper_facts& fac
         if (!got.values[1].empty()) {
             log_(log_level::warning, shown + ": " + got.values[1] + "; it counts as exit code 0");
         }
-        ended(std::atoi(got.values[0].c_str()));
+        const std::string& code = got.values[0];
+        int value = 0;
+        std::from_chars(code.data(), code.data() + code.size(), value);
+        ended(value);
     });
 }
 

@@ -190,8 +190,10 @@ bool link_stream::read_in_place() {
     return running_ && size == target.size() + staging_.size();
 }
 
+// Also from inside receive(), before it is known here that it took less than it was offered:
+// therefore whether there is anything to offer is looked at later.
 void link_stream::want_receive() {
-    if (running_ && stalled_) {
+    if (running_) {
         loop_.defer(offer_later_);
     }
 }

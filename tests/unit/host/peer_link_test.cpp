@@ -39,6 +39,10 @@ struct user final : link_user {
         auto& to = received[static_cast<std::size_t>(which)];
         to.append(reinterpret_cast<const char*>(bytes.data()), count);
         accept -= count;
+        if (count < bytes.size() && resume_inside) {
+            accept = ~std::size_t{0};
+            of->want_receive(which);
+        }
         if (reopen_on_receive) {
             reopen_on_receive = false;
             of->close();
@@ -81,6 +85,7 @@ struct user final : link_user {
     bool resolve = false;
     bool close_when_lost = true;
     bool reopen_on_receive = false;
+    bool resume_inside = false;
     int established = 0;
     int lost = 0;
     int last_error = -1;
@@ -302,6 +307,20 @@ void a_replica_that_takes_no_more_stops_the_sender_and_gets_the_rest_later(void*
     on.wait([&] { return b.end.data().size() == all.size(); });
 }
 
+void a_replica_that_can_take_more_before_receive_returns_gets_it(void**) {
+    stage on;
+    node a(*on.loop, on.here, on.there);
+    node b(*on.loop, on.there, on.here);
+    a.open();
+    b.open();
+    on.wait([&] { return a.end.up && b.end.up; });
+    b.end.accept = 100;
+    b.end.resume_inside = true;
+    a.end.output[0].push_back(std::string(1000, 'r'));
+    a.wire.want_send(channel::data);
+    on.wait([&] { return b.end.data().size() == 1000; });
+}
+
 void a_link_can_be_closed_and_opened_from_inside_receive(void**) {
     stage on;
     node a(*on.loop, on.here, on.there);
@@ -412,6 +431,7 @@ int main() {
         cmocka_unit_test(megabytes_in_many_segments_arrive_whole),
         cmocka_unit_test(payload_is_read_where_the_replica_wants_it),
         cmocka_unit_test(a_replica_that_takes_no_more_stops_the_sender_and_gets_the_rest_later),
+        cmocka_unit_test(a_replica_that_can_take_more_before_receive_returns_gets_it),
         cmocka_unit_test(a_link_can_be_closed_and_opened_from_inside_receive),
         cmocka_unit_test(a_port_in_use_is_refused_with_code_and_remedy),
         cmocka_unit_test(a_port_taken_later_is_told_and_waited_for),
