@@ -5,6 +5,8 @@
 //   @conf SECTION@          the options of a section as drbd.conf has them
 //   @setup SECTION@         as drbdsetup takes them
 //   @legacy disk|net|syncer@  the options of a command of DRBD 8.3
+//   @failures@              the numbers of refused configurations: text and remedy
+//   @refusals@              the same of refused changes of state
 //   @note SECTION NAME@ ... @end@   what @conf adds to one option; before its section
 // @version@ stands for the version anywhere.
 #include <cstdio>
@@ -16,8 +18,10 @@
 
 #include <fmt/format.h>
 
+#include "agent/drbdsetup/messages.hpp"
 #include "kernel/options/legacy.hpp"
 #include "kernel/options/table.hpp"
+#include "kernel/state/types.hpp"
 
 namespace {
 
@@ -158,6 +162,42 @@ std::string as_legacy(options::command_83 command) {
     return out;
 }
 
+// Messages have line ends and tabs for a terminal.
+std::string on_one_line(std::string_view text) {
+    std::istringstream words{std::string(text)};
+    std::string out;
+    for (std::string word; words >> word;) {
+        out += out.empty() ? word : " " + word;
+    }
+    return plain(out);
+}
+
+std::string message(int number, std::string_view text, std::string_view remedy) {
+    return fmt::format(".TP\n\\fB({})\\fR {}\n{}\n", plain(std::to_string(number)),
+                       on_one_line(text), on_one_line(remedy));
+}
+
+std::string failures() {
+    constexpr int first = 101;
+    std::string out;
+    for (int number = first; const auto* code = drbdsetup::find_code(number); ++number) {
+        out += message(number, code->text, code->remedy);
+    }
+    return out;
+}
+
+std::string refusals() {
+    std::string out;
+    for (int number = static_cast<int>(state::verdict::two_primaries);
+         number >= static_cast<int>(state::verdict::outdate_without_connection); --number) {
+        const auto value = static_cast<state::verdict>(number);
+        if (const std::string_view remedy = state::remedy(value); !remedy.empty()) {
+            out += message(number, state::text(value), remedy);
+        }
+    }
+    return out;
+}
+
 // Empty if the directive is none of ours.
 std::string expand(const std::string& line, notes& added) {
     using options::section;
@@ -173,6 +213,8 @@ std::string expand(const std::string& line, notes& added) {
     using options::command_83;
     return line == "@legacy disk@"     ? as_legacy(command_83::disk)
            : line == "@legacy net@"    ? as_legacy(command_83::net)
+           : line == "@failures@"      ? failures()
+           : line == "@refusals@"      ? refusals()
            : line == "@legacy syncer@" ? as_legacy(command_83::syncer)
                                        : std::string{};
 }

@@ -171,6 +171,14 @@ def check_options(checks, pages, programs):
         if len(engine) >= 10 else {"none in its --help"})
 
 
+def check_messages(checks, pages):
+    """Every number that drbdsetup can print: drbd.h has 101 to 176, and state changes to -21."""
+    text = pages["drbdsetup"][0]
+    numbers = [*range(101, 177), *range(-21, -3), -2, -1]
+    checks.same("drbdsetup explains each number of a message",
+                {number for number in numbers if not has_entry(text, f"({number})")})
+
+
 def check_greps(checks, given):
     for locale in ("C", "C.UTF-8"):
         for name, pattern, expected in GREPS:
@@ -187,7 +195,7 @@ def main():
     given = arguments.parse_args()
     if not shutil.which("man") and not shutil.which("groff"):
         print("1..0 # SKIP neither man nor groff is installed")
-        return 0
+        return 77
     checks = Checks()
     pages = {name: formatted(f"{given.pages}/{name}.{section}")
              for name, section in PAGES.items()}
@@ -195,6 +203,7 @@ def main():
     check_format(checks, pages)
     check_verbs(checks, pages, programs)
     check_options(checks, pages, programs)
+    check_messages(checks, pages)
     check_greps(checks, given)
     print(f"1..{checks.count}")
     return 1 if checks.failed else 0
