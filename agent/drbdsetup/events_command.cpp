@@ -80,6 +80,13 @@ bool is_lasting(const event& what) {
     return what.object != event_object::none && what.object != event_object::helper;
 }
 
+// Without addresses a connection and its peer devices are listed, but not created or destroyed.
+bool comes_and_goes(const event& what) {
+    const bool of_peer =
+        what.object == event_object::connection || what.object == event_object::peer_device;
+    return what.has_connection || !of_peer;
+}
+
 class event_command {
 public:
     explicit event_command(const session& now)
@@ -230,7 +237,7 @@ bool event_command::bury(watched& engine, const std::string& resource) {
         gone.kind = event_kind::destroy;
         gone.time_us = time_us;
         gone.fields.clear();
-        if (!show(gone)) {
+        if (comes_and_goes(gone) && !show(gone)) {
             return false;
         }
     }
@@ -307,7 +314,7 @@ int event_command::run() {
         join(fresh);
         for (event& each : fresh) {
             each.kind = event_kind::create;
-            if (!show(each)) {
+            if (comes_and_goes(each) && !show(each)) {
                 return exit_code_;
             }
         }

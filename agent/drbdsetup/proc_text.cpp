@@ -25,18 +25,6 @@ std::string hours(std::uint64_t seconds) {
     return fmt::format("{}:{:02}:{:02}", seconds / 3600, seconds % 3600 / 60, seconds % 60);
 }
 
-// Per mille done, as the kernel computes it without overflow: both numbers are shifted down first,
-// so that small devices are coarse and a running sync never says 100 %.
-unsigned permille_of(const control::progress_snapshot& from) {
-    if (from.left_bits > from.total_bits) {
-        return from.total_bits != 0 ? 0 : 1000;
-    }
-    const unsigned shift = from.total_bits > 0xffffffffU ? 16 : 10;
-    const std::uint64_t left = from.left_bits >> shift;
-    const std::uint64_t total = 1 + (from.total_bits >> shift);
-    return static_cast<unsigned>(1000 - left * 1000 / total);
-}
-
 std::string bar(unsigned permille) {
     const unsigned done = permille / 50;
     return std::string(done == 0 ? 0 : done - 1, '=') + ">" + std::string(20 - done, '.');
@@ -97,6 +85,18 @@ std::string paragraph(const control::snapshot& whole, const control::volume_snap
 }
 
 } // namespace
+
+// Computed without overflow: both numbers are shifted down first,
+// so that small devices are coarse and a running sync never says 100 %.
+unsigned permille_of(const control::progress_snapshot& from) {
+    if (from.left_bits > from.total_bits) {
+        return from.total_bits != 0 ? 0 : 1000;
+    }
+    const unsigned shift = from.total_bits > 0xffffffffU ? 16 : 10;
+    const std::uint64_t left = from.left_bits >> shift;
+    const std::uint64_t total = 1 + (from.total_bits >> shift);
+    return static_cast<unsigned>(1000 - left * 1000 / total);
+}
 
 std::string grouped(std::uint64_t value) {
     if (value < 1000) {

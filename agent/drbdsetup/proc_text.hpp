@@ -18,6 +18,9 @@ std::string version_lines();
 // The line or two of a running resync or verify; empty if none runs.
 std::string progress_lines(const control::volume_snapshot& volume);
 
+// Per mille done, as the kernel computes it: coarse on small devices.
+unsigned permille_of(const control::progress_snapshot& from);
+
 // 1234567 as "1,234,567".
 std::string grouped(std::uint64_t value);
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "agent/drbdsetup/proc_text.hpp"
+
 namespace lockstep::drbdsetup {
 
 namespace {
@@ -38,8 +40,8 @@ std::string percent(const control::volume_snapshot& volume) {
     if (!volume.progress.running) {
         return {};
     }
-    return fmt::format("{}.{}", volume.progress.done_permille / 10,
-                       volume.progress.done_permille % 10);
+    const unsigned permille = permille_of(volume.progress);
+    return fmt::format("{}.{}", permille / 10, permille % 10);
 }
 
 } // namespace
