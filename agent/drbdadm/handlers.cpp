@@ -103,6 +103,7 @@ void add_volume(std::vector<std::string>& out, const subject& what) {
         return;
     }
     std::vector<std::string> minors;
+    minors.reserve(what.owner->me->volumes.size());
     for (const config::volume& row : what.owner->me->volumes) {
         minors.push_back(std::to_string(row.minor.value_or(0)));
     }

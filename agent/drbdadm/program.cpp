@@ -48,9 +48,8 @@ int failed(const session& run, const error& why) {
     return why.code != 0 ? why.code : (run.found.valid() ? exit_exec_error : exit_config_invalid);
 }
 
-int usage_failure(const session& run, const std::string& text) {
+int usage_failure(const std::string& text) {
     fmt::print(stderr, "{}\n", text);
-    static_cast<void>(run);
     return exit_usage;
 }
 
@@ -90,16 +89,15 @@ int refuse_without_resources(const session& run) {
         return 0;
     }
     if (run.request.stacked) {
-        return usage_failure(run, fmt::format("WARN: nothing stacked for this host ({}), nothing "
-                                              "to do in stacked mode!",
-                                              run.node_name));
+        return usage_failure(fmt::format("WARN: nothing stacked for this host ({}), nothing "
+                                         "to do in stacked mode!",
+                                         run.node_name));
     }
     const bool ignored =
         std::any_of(all.begin(), all.end(), [](const auto& owner) { return owner->ignored; });
-    return usage_failure(
-        run, fmt::format("WARN: no normal resources defined for this host ({})!?{}", run.node_name,
-                         ignored ? "\nMisspelled name of the local machine with the 'on' keyword ?"
-                                 : ""));
+    return usage_failure(fmt::format(
+        "WARN: no normal resources defined for this host ({})!?{}", run.node_name,
+        ignored ? "\nMisspelled name of the local machine with the 'on' keyword ?" : ""));
 }
 
 int perform_on_all(session& run) {
@@ -238,14 +236,11 @@ int perform_request(session& run) {
     return std::max(code, run.deferred.run(run.request.program, progress));
 }
 
-// Null if the command may run.
-std::string why_names_are_wrong(request& asked) {
+// What is wrong with the names that were given; empty if the command may run.
+std::string why_names_are_wrong(const request& asked) {
     const command& what = *asked.what;
     if (asked.names.empty()) {
         const bool means_all = is_dump(what) || what.name == "status";
-        if (means_all && !asked.names.empty()) {
-            return {};
-        }
         return means_all || !what.needs_resource ? std::string{} : "No resource names specified";
     }
     if (!what.needs_resource) {
@@ -281,7 +276,7 @@ bool ends_with(std::string_view text, std::string_view end) {
     return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-int run_request_of(request asked) {
+int run_request_of(const request& asked) {
     const auto names = find_programs(asked);
     if (!names) {
         fmt::print(stderr, "{}\n", names.error().text());
@@ -292,11 +287,9 @@ int run_request_of(request asked) {
         fmt::print(stderr, "{}\n", file.error().text());
         return file.error().code;
     }
-    config::document doc;
-    config::diagnostics found;
     session run{asked,
-                std::move(doc),
-                std::move(found),
+                {},
+                {},
                 node_name(),
                 {},
                 false,
@@ -352,7 +345,7 @@ int drbdadm_main(int argc, char** argv) {
         fmt::print(stderr, "{}\n{}\n", usage_text(asked->program, asked->what), why);
         return exit_usage;
     }
-    return run_request_of(std::move(*asked));
+    return run_request_of(*asked);
 }
 
 } // namespace lockstep::drbdadm

@@ -22,6 +22,7 @@ namespace {
 result<request> parse(std::vector<std::string> words) {
     words.insert(words.begin(), "/somewhere/drbdadm");
     std::vector<char*> pointers;
+    pointers.reserve(words.size() + 1);
     for (std::string& word : words) {
         pointers.push_back(word.data());
     }
