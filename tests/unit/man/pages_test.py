@@ -17,7 +17,8 @@ SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXIT STAT
 def environment(locale):
     kept = {key: value for key, value in os.environ.items()
             if not key.startswith(("MAN", "GROFF", "LC_", "LANG"))}
-    return {**kept, "LC_ALL": locale, "MANWIDTH": "80", "LOCKSTEP_RUNTIME_DIRECTORY": "/nonexistent"}
+    return {**kept, "LC_ALL": locale, "MANWIDTH": "80",
+            "LOCKSTEP_RUNTIME_DIRECTORY": "/nonexistent"}
 
 
 def formatted(path, locale="C.UTF-8"):
