@@ -15,8 +15,9 @@ import tempfile
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 # Two bitmaps of 16 TiB and some.
 TMPFS_SIZE = 1300 * MIB
-# Minors that no configuration uses; the original keeps a file for each in its state directory.
-MINORS = (1040001, 1040002)
+# Minors that no configuration uses, and no other run of a test; the original keeps a file for each
+# in its state directory.
+MINORS = (1040000 + os.getpid() % 4000 * 2, 1040001 + os.getpid() % 4000 * 2)
 WORK = "/mnt"
 
 
@@ -175,9 +176,10 @@ class Pair:
             disk.close()
         shutil.rmtree(self.directory)
         for minor in MINORS:
-            path = f"/var/lib/drbd/drbd-minor-{minor}.lkbd"
-            if os.path.exists(path):
-                os.unlink(path)
+            for path in (f"/var/lib/drbd/drbd-minor-{minor}.lkbd",
+                         f"/var/lock/drbd-147-{minor}"):
+                if os.path.exists(path):
+                    os.unlink(path)
 
     def run(self, program, disk, *words, options=(), stdin=None):
         """Runs program 0 (ours) or 1 (the original) on disk 0 or 1."""

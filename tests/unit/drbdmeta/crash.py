@@ -13,7 +13,8 @@ import sys
 import tempfile
 
 KIB, MIB = 1 << 10, 1 << 20
-MINOR = "1040003"
+# No configuration uses it, and no other run of this test.
+MINOR = str(1048100 + os.getpid() % 400)
 KNOWN = f"/var/lib/drbd/drbd-minor-{MINOR}.lkbd"
 STOPPED = 99
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../fixtures/metadata")
@@ -144,8 +145,9 @@ def main():
             crash_in_resize(tap, bench, size, grown)
         crash_in_apply_al(tap, bench, "internal-512m-dirty-crashed")
         crash_in_apply_al(tap, bench, "internal-64m-al83-synthetic")
-    if os.path.exists(KNOWN):
-        os.unlink(KNOWN)
+    for path in (KNOWN, f"/var/lock/drbd-147-{MINOR}"):
+        if os.path.exists(path):
+            os.unlink(path)
     print(f"1..{tap.number}")
     return 1 if tap.failed else 0
 

@@ -322,7 +322,7 @@ void peer_max_bio_size_is_stored(void**) {
 }
 
 void long_work_shows_its_progress(void**) {
-    const disk it(1024 * 1024 * mib);
+    const disk it(mib * mib);
     const answer got = it.forced("create-md --initialize-bitmap pwrite");
     assert_int_equal(got.code, 0);
     assert_true(contains(got.err, "initializing bitmap (32 MB) to all zero using pwrite\n"));
