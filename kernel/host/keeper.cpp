@@ -272,10 +272,7 @@ void keeper::state::send(keeper_message message, const std::vector<int>& fds) {
 void keeper::state::write_waiting() {
     while (!waiting.empty()) {
         outgoing& next = waiting.front();
-        std::vector<int> numbers;
-        for (const owned_fd& fd : next.fds) {
-            numbers.push_back(fd.get());
-        }
+        const std::vector<int> numbers = numbers_of(next.fds);
         const auto sent = send_message(socket.get(), next.message, numbers, MSG_DONTWAIT);
         if (!sent && sent.error().code == EAGAIN) {
             loop->poll(writable_, socket.get(), POLLOUT);

@@ -104,6 +104,15 @@ result<keeper_message> decode(const_byte_span bytes) {
     return message;
 }
 
+std::vector<int> numbers_of(const std::vector<owned_fd>& fds) {
+    std::vector<int> numbers;
+    numbers.reserve(fds.size());
+    for (const owned_fd& fd : fds) {
+        numbers.push_back(fd.get());
+    }
+    return numbers;
+}
+
 result<> send_message(int socket, const keeper_message& message, const std::vector<int>& fds,
                       int flags) {
     auto bytes = encode(message);

@@ -47,6 +47,8 @@ struct received_message {
     std::vector<owned_fd> fds;
 };
 
+std::vector<int> numbers_of(const std::vector<owned_fd>& fds);
+
 // Blocking unless flags has MSG_DONTWAIT. The descriptors stay the caller's.
 result<> send_message(int socket, const keeper_message& message, const std::vector<int>& fds,
                       int flags = 0);

@@ -187,10 +187,7 @@ private:
             }
             return;
         }
-        std::vector<int> numbers;
-        for (const owned_fd& fd : fds) {
-            numbers.push_back(fd.get());
-        }
+        const std::vector<int> numbers = numbers_of(fds);
         // The engine reads its answers at once unless it is stopped; then waiting is right.
         (void)send_message(settings_.engine_socket, message, numbers);
     }
@@ -344,10 +341,7 @@ private:
         what.run(job);
         keeper_message reply = answer_of(id, job.error(), job.sentence());
         reply.texts.insert(reply.texts.end(), job.values().begin(), job.values().end());
-        std::vector<int> numbers;
-        for (const owned_fd& fd : job.handed_over()) {
-            numbers.push_back(fd.get());
-        }
+        const std::vector<int> numbers = numbers_of(job.handed_over());
         if (!send_message(to_keeper_.get(), reply, numbers)) {
             (void)send_message(to_keeper_.get(), answer_of(id, EMSGSIZE, "the answer was too long"),
                                {});
