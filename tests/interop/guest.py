@@ -59,9 +59,10 @@ class Lab:
     def _kernel(self):
         unpacked = f"{self.directory}/kernel"
         if not glob.glob(f"{unpacked}/boot/vmlinuz-*"):
-            names = run("apt-cache", "pkgnames", "linux-image-6.1").stdout.split()
-            fitting = [each for each in names
-                       if re.fullmatch(r"linux-image-6\.1\.\d+-\d+-amd64-unsigned", each)]
+            fitting = self._packages()
+            if not fitting:
+                run("apt-get", "update", "-q")
+                fitting = self._packages()
             if not fitting:
                 raise Failed("no 6.1 kernel package is known; run apt-get update")
             newest = max(fitting, key=lambda each: [int(n) for n in re.findall(r"\d+", each)])
@@ -72,6 +73,12 @@ class Lab:
         image = glob.glob(f"{unpacked}/boot/vmlinuz-*")[0]
         shutil.copyfile(image, self.kernel)
         return os.path.basename(image)[len("vmlinuz-"):]
+
+    @staticmethod
+    def _packages():
+        names = run("apt-cache", "pkgnames", "linux-image-6.1").stdout.split()
+        return [each for each in names
+                if re.fullmatch(r"linux-image-6\.1\.\d+-\d+-amd64-unsigned", each)]
 
     def _initrd(self, version):
         root = f"{self.directory}/initrd"

@@ -8,7 +8,8 @@ build_packages="build-essential cmake ninja-build pkg-config ccache
   libssl-dev libblkid-dev libcmocka-dev librapidcheck-dev xz-utils"
 run_packages="python3 iproute2 util-linux e2fsprogs procps kmod fuse3"
 test_packages="clang clang-format clang-tidy libclang-rt-14-dev drbd-utils nbdkit libnbd-bin
-  qemu-utils qemu-system-common fio qemu-system-x86 busybox-static cpio xfsprogs"
+  qemu-utils qemu-system-common fio qemu-system-x86 busybox-static cpio xfsprogs man-db
+  groff-base"
 
 # prepare_packages GROUP...: installs what is missing of build, run, test.
 prepare_packages() {
