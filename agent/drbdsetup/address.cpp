@@ -59,6 +59,9 @@ result<parts> split(std::string_view typed) {
         if (close == std::string_view::npos) {
             return bad(typed, "the bracket is not closed");
         }
+        if (found.family == AF_INET) {
+            return bad(typed, "this is no IPv4 address");
+        }
         found.host = rest.substr(1, close - 1);
         found.family = AF_INET6;
         port = rest.substr(close + 1);
@@ -66,6 +69,9 @@ result<parts> split(std::string_view typed) {
         const std::size_t colon = rest.find(':');
         const bool bare_ipv6 =
             colon != std::string_view::npos && rest.find(':', colon + 1) != std::string_view::npos;
+        if (bare_ipv6 && found.family == AF_INET) {
+            return bad(typed, "this is no IPv4 address");
+        }
         if (bare_ipv6) {
             found.family = AF_INET6;
         }

@@ -24,6 +24,7 @@ using control::event_kind;
 using control::event_object;
 
 constexpr std::int64_t answer_ms = 2000;
+constexpr int retry_ms = 250;
 
 std::int64_t wall_clock_us() {
     const auto since = std::chrono::system_clock::now().time_since_epoch();
@@ -121,6 +122,8 @@ private:
     event_text text_;
     directory_watch watch_;
     std::map<std::string, watched> engines_;
+    // An engine that is about to listen tells nobody when it does: such are asked again.
+    bool some_do_not_answer_ = false;
     int exit_code_ = exit_ok;
 };
 
@@ -135,6 +138,7 @@ std::vector<std::string> event_command::wanted_names() const {
 
 void event_command::join(std::vector<event>& initial) {
     watch_.refresh();
+    some_do_not_answer_ = false;
     for (const std::string& name : wanted_names()) {
         if (engines_.count(name) != 0) {
             continue;
@@ -142,6 +146,7 @@ void event_command::join(std::vector<event>& initial) {
         watch_.watch(now_.nodes.where().resource_directory(name));
         result<client_pointer> client = now_.nodes.of_resource(name);
         if (!client) {
+            some_do_not_answer_ = true;
             if (client.error().code != code_resource_unknown) {
                 exit_code_ = now_.refuse(client.error());
             }
@@ -151,6 +156,7 @@ void event_command::join(std::vector<event>& initial) {
         fresh.client = std::move(*client);
         const result<std::vector<event>> told = subscribe(fresh);
         if (!told) {
+            some_do_not_answer_ = true;
             continue;
         }
         initial.insert(initial.end(), told->begin(), told->end());
@@ -291,7 +297,7 @@ bool event_command::wait() {
     for (const auto& [name, engine] : engines_) {
         waiting.push_back({engine.client->descriptor(), POLLIN, 0});
     }
-    if (::poll(waiting.data(), waiting.size(), -1) < 0) {
+    if (::poll(waiting.data(), waiting.size(), some_do_not_answer_ ? retry_ms : -1) < 0) {
         return true;
     }
     if ((waiting[0].revents & (POLLERR | POLLHUP)) != 0) {
