@@ -227,7 +227,8 @@ void write_path::settle(volume& target) {
     if (std::exchange(target.check_gate, false)) {
         for (app_request* each = target.application_requests.front(); each != nullptr;) {
             app_request* following = target.application_requests.after(*each);
-            if (each->started && !each->completed) {
+            // A read has nothing to hold back: it ends with its answer.
+            if (each->started && !each->completed && each->op != io_request::operation::read) {
                 check_complete(*each);
             }
             each = following;
