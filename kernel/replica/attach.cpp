@@ -123,7 +123,7 @@ void disk_management::superblock_read(volume& target, int error) {
 bool disk_management::prepare(volume& target) {
     local_disk& own = *target.disk;
     attach_job& job = *target.attaching;
-    own.super = format::decode_superblock({job.buffer.get(), format::block_bytes});
+    own.loaded(format::decode_superblock({job.buffer.get(), format::block_bytes}));
     const auto layout = format::check_attach(own.super, placement_of(own.properties),
                                              own.properties.metadata_sectors * 512,
                                              own.properties.data_sectors * 512);

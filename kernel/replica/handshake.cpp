@@ -156,7 +156,7 @@ void handshake::send_volume(volume& target) {
 
 bool handshake::state_sent() const {
     for (const auto& [number, each] : all_.volumes) {
-        if (each->handshake_sent && !each->connected()) {
+        if (each->handshake_sent && each->state.connection == state::connection::wf_report_params) {
             return true;
         }
     }

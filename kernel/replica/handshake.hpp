@@ -67,6 +67,7 @@ private:
     void adopt_settings(const wire::connection_settings& settings);
     bool decide(volume& target, const state::peer_state_facts& facts, bool& take_over,
                 state::connection& next);
+    bool demote_victim();
     void call_handlers(volume& target, const state::handshake_decision& decision);
     void skip_initial_sync(volume& target, const wire::uuids& uuids);
     void finish_state(volume& target, const state::peer_state_facts& facts,
@@ -79,6 +80,7 @@ private:
     std::string integrity_;
     bool peer_is_lockstep_ = false;
     bool peer_discards_ = false;
+    std::uint64_t demoted_in_link_ = ~std::uint64_t{0}; // the link whose handshake demoted us
     bool peer_tentative_ = false;
     bool discard_my_data_ = false;
     bool tentative_ = false;

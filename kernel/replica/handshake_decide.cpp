@@ -1,5 +1,7 @@
 // The second half of the handshake, also used when a disk is attached to a live connection: UUIDS
 // and STATE of the peer, and what is decided from them.
+#include <vector>
+
 #include <fmt/format.h>
 
 #include "kernel/replica/handshake.hpp"
@@ -102,7 +104,8 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
     input.self.crashed_primary = target.crashed_primary;
     input.self.disk =
         target.state.disk == disk::negotiating ? target.negotiated_disk : target.state.disk;
-    input.self.role = target.state.role;
+    // As it was sent: a demotion by the policy may have come in between, for another volume.
+    input.self.role = demoted_in_link_ == all_.link.serial ? role::primary : target.state.role;
     const wire::uuids& peer = *target.peer_uuids;
     input.peer.uuids = {peer.current, peer.bitmap, {peer.history1, peer.history2}};
     input.peer.bits = peer.bits_set;
@@ -130,13 +133,9 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
              fmt::format("peer {} bits:{} flags:{}", state::text(input.peer.uuids).view(),
                          input.peer.bits, peer.flags));
     auto decision = state::decide(input);
-    if (decision.demote_first) {
-        const auto verdict = all_.states.change_all(state::state_change{}.with(role::secondary),
-                                                    state::change_kind::soft);
-        if (verdict < state::verdict::success) {
-            input.demotion_refused = true;
-            decision = state::decide(input);
-        }
+    if (decision.demote_first && !demote_victim()) {
+        input.demotion_refused = true;
+        decision = state::decide(input);
     }
     all_.log(log_level::info, target,
              fmt::format("uuid_compare()={} by rule {}: {}", decision.compared.result,
@@ -205,6 +204,28 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
             }
         });
     });
+    return true;
+}
+
+// A change of role waits for the end of a handshake, since the peer decides by the role that it was
+// sent. This one follows from the decision, which the peer makes alike; it hears of it afterwards.
+bool handshake::demote_victim() {
+    std::vector<volume*> waiting;
+    for (auto& [number, each] : all_.volumes) {
+        if (each->handshake_sent) {
+            waiting.push_back(each.get());
+            each->handshake_sent = false;
+        }
+    }
+    const auto verdict = all_.states.change_all(state::state_change{}.with(role::secondary),
+                                                state::change_kind::soft);
+    for (volume* each : waiting) {
+        each->handshake_sent = true;
+    }
+    if (verdict < state::verdict::success) {
+        return false;
+    }
+    demoted_in_link_ = all_.link.serial;
     return true;
 }
 

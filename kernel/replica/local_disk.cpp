@@ -141,8 +141,23 @@ void local_disk::store_superblock(on_stored done) {
 }
 
 void local_disk::write_superblock() {
-    super_dirty_ = false;
     super_writing_ = true;
+    const bool log_ends = (stored_flags_ & format::md_flag::primary_ind) != 0 &&
+                          !super.has(format::md_flag::primary_ind);
+    if (!log_ends || bits.dirty_pages() + bits.writing_pages() == 0) {
+        write_superblock_now();
+        return;
+    }
+    store_bitmap([this](bool) {
+        if (!abandoned_) {
+            write_superblock_now();
+        }
+    });
+}
+
+void local_disk::write_superblock_now() {
+    super_dirty_ = false;
+    writing_flags_ = super.flags;
     super_served_.insert(super_served_.end(), std::make_move_iterator(super_waiting_.begin()),
                          std::make_move_iterator(super_waiting_.end()));
     super_waiting_.clear();
@@ -178,6 +193,9 @@ void local_disk::superblock_flushed(int error) {
 
 void local_disk::superblock_written(int error) {
     super_writing_ = false;
+    if (error == 0) {
+        stored_flags_ = writing_flags_;
+    }
     auto served = std::move(super_served_);
     super_served_.clear();
     if (error != 0) {

@@ -7,6 +7,7 @@
 //     extent are stored;
 //   - before cleared bits are stored: the data device is flushed, and what is stored is how the
 //     bits were when that flush began;
+//   - before the superblock stops saying Primary (from when on nobody asks the log): the bitmap;
 //   - a generation identifier is stored before anything depends on it (the caller waits).
 #pragma once
 
@@ -53,6 +54,11 @@ public:
 
     // --- superblock ---
     void mark_superblock();
+    // What is on disk: said once, when it has been read.
+    void loaded(const format::superblock& found) {
+        super = found;
+        stored_flags_ = found.flags;
+    }
     // Writes it if anything changed since the last write began; `done` when it is durable.
     void store_superblock(on_stored done);
     bool superblock_dirty() const { return super_dirty_ || super_writing_; }
@@ -100,6 +106,7 @@ private:
     };
 
     void write_superblock();
+    void write_superblock_now();
     void superblock_flushed(int error);
     void superblock_written(int error);
     bool cleared_since_flush(std::uint64_t page) const;
@@ -137,6 +144,8 @@ private:
 
     bool super_dirty_ = false;
     bool super_writing_ = false;
+    std::uint32_t stored_flags_ = 0;
+    std::uint32_t writing_flags_ = 0;
     disk_request super_request_;
     std::vector<on_stored> super_waiting_; // for a write that has yet to begin
     std::vector<on_stored> super_served_;  // by the write under way

@@ -11,6 +11,8 @@ namespace {
 constexpr std::size_t application_requests_max = 4096;
 // What the peer and the resync may have under way here.
 constexpr std::size_t peer_requests_max = 4096;
+// How long a demotion waits for the last requests.
+constexpr instant idle_wait_max = 10 * nanoseconds_per_second;
 
 } // namespace
 
@@ -21,7 +23,32 @@ machinery::machinery(std::string given_name, ports& out, memory_pools pools,
       receiver(*this), keepalive(*this), states(*this), helpers(*this), fencing(*this),
       disks(*this), epochs(*this, application_requests_max), writes(*this), reads(*this),
       peers(*this), handshake(*this), sizes(*this), exchange(*this), resync(*this), verify(*this),
-      commands(*this) {}
+      commands(*this), idle_deadline_(clock, [this] { answer_idle(false); }) {}
+
+bool machinery::idle() const {
+    return epochs.drained() && std::ranges::all_of(volumes, [](const auto& entry) {
+               return write_path::idle(*entry.second);
+           });
+}
+
+void machinery::wait_idle(std::function<void(bool)> done) {
+    epochs.close_current();
+    waiting_idle_.push_back(std::move(done));
+    if (!idle() && common.suspended()) {
+        answer_idle(false);
+    } else if (!idle_deadline_.armed()) {
+        idle_deadline_.arm(now() + idle_wait_max);
+    }
+}
+
+void machinery::answer_idle(bool reached) {
+    idle_deadline_.cancel();
+    auto waiting = std::move(waiting_idle_);
+    waiting_idle_.clear();
+    for (auto& each : waiting) {
+        each(reached);
+    }
+}
 
 volume* machinery::find(volume_number number) const {
     const auto found = volumes.find(number);
@@ -43,6 +70,9 @@ void machinery::settle() {
         for (auto& [number, each] : volumes) {
             writes.settle(*each);
             disks.maybe_release(*each);
+        }
+        if (!waiting_idle_.empty() && idle()) {
+            answer_idle(true);
         }
         peers.serve_waiting_reads();
         link.resume_receiving();

@@ -89,6 +89,12 @@ public:
     // Runs what was put off, until nothing is left. Every event ends with it.
     void settle();
 
+    // No request of the application is taken any more: the last ones end, to become Secondary.
+    bool demoting = false;
+    // `done` hears true when no request of the application is under way and the peer's disk has
+    // them all; false if that takes too long, or can't be while I/O is frozen.
+    void wait_idle(std::function<void(bool)> done);
+
     void submit_disk(local_disk& disk, disk_request& request);
     void disk_done(disk_request& request, int error);
     // Takes a disk that is no longer the volume's, until its last request has come back.
@@ -98,7 +104,12 @@ public:
     void log(log_level level, const volume& about, std::string_view text) const;
 
 private:
+    bool idle() const;
+    void answer_idle(bool reached);
+
     std::deque<std::function<void()>> deferred_;
+    std::vector<std::function<void(bool)>> waiting_idle_;
+    timer idle_deadline_;
     bool settling_ = false;
     // Which disk a request in flight belongs to.
     std::vector<std::unique_ptr<local_disk>> buried_;

@@ -82,6 +82,7 @@ void peer_writes::release(peer_request& request) {
         target.in_flight.erase(request.interval);
         target.retry_overlaps = true;
     }
+    request.interval.owner = nullptr;
     if (request.extent_held) {
         request.extent_held = false;
         if (target.disk != nullptr && target.disk->log != nullptr) {
@@ -252,6 +253,9 @@ bool peer_writes::conflicts(peer_request& write, bool& answered) {
     bool own = false;
     target.in_flight.for_each_overlap(
         write.sector, write.sectors(), [&](const interval_set::node& node) {
+            if (is_asked(node)) {
+                return;
+            }
             if (node.owner == nullptr) {
                 wait = true; // a resync write, or an earlier write of the peer
                 return;
@@ -301,6 +305,21 @@ void peer_writes::admit(peer_request& write) {
     }
     target.in_flight.insert(write.interval, write.sector, write.sectors());
     enter_log(write);
+}
+
+namespace {
+
+char asked_mark; // its address tells asked ranges from others
+
+} // namespace
+
+void peer_writes::hold_asked(volume& target, peer_request& request) {
+    request.interval.owner = &asked_mark;
+    target.in_flight.insert(request.interval, request.sector, request.sectors());
+}
+
+bool peer_writes::is_asked(const interval_set::node& node) {
+    return node.owner == &asked_mark;
 }
 
 bool peer_writes::waits_before(const volume& target, const peer_request& request) {

@@ -65,6 +65,13 @@ public:
     void disk_given_up(volume& target);
     // What was written to a disk that is gone may not be durable.
     void disk_lost();
+    // A read that arrived now comes behind a write that overlaps: at the disk, or waiting.
+    bool write_on_its_way(const volume& target, const peer_request& read) const;
+    // Marks the range of a block that we, as target, have asked for and not yet got: what the
+    // application writes there waits, or the older answer would overwrite it. The peer's writes
+    // do not wait: the answer may wait for them.
+    static void hold_asked(volume& target, peer_request& request);
+    static bool is_asked(const interval_set::node& node);
     // A write that came earlier and overlaps still waits for its turn.
     static bool waits_before(const volume& target, const peer_request& request);
     // Our overlapping write lost against the other Primary's.
@@ -101,7 +108,6 @@ private:
     void flushed(std::uint64_t serial, volume_number number, int error);
     void begin_waiting();
     void begin_read(peer_request& read);
-    bool write_on_its_way(const volume& target, const peer_request& read) const;
     peer_epoch* find(std::uint64_t serial) const;
     void read_done(peer_request& read, int error);
     bool check_range(volume& target, wire::command code, std::uint64_t sector, std::uint32_t size);

@@ -214,13 +214,10 @@ void promote(machinery& all, bool force, on_outcome done) {
     std::make_shared<promotion>(all, force, std::move(done))->begin();
 }
 
-void demote(machinery& all, on_outcome done) {
-    if (all.common.role == role::secondary) {
-        done(outcome_of(verdict::nothing_to_do));
-        return;
-    }
+static void become_secondary(machinery& all, const on_outcome& done) {
     all.commands.change_resource(
         state::state_change{}.with(role::secondary), [&all, done](outcome result) {
+            all.demoting = false;
             if (!result.ok) {
                 done(std::move(result));
                 return;
@@ -235,6 +232,31 @@ void demote(machinery& all, on_outcome done) {
             }
             promotion::store_all(all, done);
         });
+}
+
+void demote(machinery& all, on_outcome done) {
+    if (all.common.role == role::secondary) {
+        done(outcome_of(verdict::nothing_to_do));
+        return;
+    }
+    const auto refused = all.states.try_change_all(state::state_change{}.with(role::secondary));
+    if (refused < verdict::success) {
+        done(outcome_of(refused));
+        return;
+    }
+    // While Primary the activity log covers what the replicas may differ in. Nothing may be under
+    // way any more when the metadata stops saying Primary, and with it, that the log counts.
+    all.demoting = true;
+    all.wait_idle([&all, done](bool idle) {
+        if (!idle) {
+            all.demoting = false;
+            outcome busy = outcome_of(verdict::device_in_use);
+            busy.remedy = "requests are still under way: look at the peer, or resume-io";
+            done(std::move(busy));
+            return;
+        }
+        become_secondary(all, done);
+    });
 }
 
 void disconnect_politely(machinery& all, on_outcome done) {

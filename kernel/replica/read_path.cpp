@@ -150,6 +150,7 @@ void read_path::link_lost() {
             if (each->op == io_request::operation::read && each->net == net_part::sent) {
                 each->net = net_part::none;
                 each->block_id = 0;
+                each->started = false; // it begins anew
                 --target->counters.net_pending;
                 --target->counters.pending_reads;
                 target->waiting_data.push_back(*each);

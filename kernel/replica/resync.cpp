@@ -12,6 +12,17 @@ using state::disk;
 
 namespace {
 
+// The request that this answers; null if there is none.
+peer_request* find_asked(volume& target, std::uint64_t sector) {
+    for (peer_request* each = target.peer_requests.front(); each != nullptr;
+         each = target.peer_requests.after(*each)) {
+        if (each->what == peer_request::kind::resync_request && each->sector == sector) {
+            return each;
+        }
+    }
+    return nullptr;
+}
+
 bool is_target(connection value) {
     return value == connection::sync_target || value == connection::paused_sync_t;
 }
@@ -268,8 +279,8 @@ bool resync_runner::request_next(volume& target, std::uint32_t blocks_max, std::
     // The last block of an odd-sized device is shorter.
     const std::uint64_t left = (target.size_sectors - sector) * 512;
     size = static_cast<std::uint32_t>(std::min<std::uint64_t>(size, left));
-    if (target.run.use_checksums && !all_.peers.can_take()) {
-        return false;
+    if (!all_.peers.can_take() || target.in_flight.overlaps(sector, size / 512)) {
+        return false; // a write is on its way there: the block's turn comes with the next tick
     }
     target.run.position = first + count;
     ++target.run.in_flight;
@@ -281,6 +292,11 @@ bool resync_runner::request_next(volume& target, std::uint32_t blocks_max, std::
 
 void resync_runner::send_request(volume& target, std::uint64_t sector, std::uint32_t size) {
     if (!target.run.use_checksums) {
+        peer_request* asked = all_.peers.take(target, peer_request::kind::resync_request);
+        LOCKSTEP_CHECK(asked != nullptr);
+        asked->sector = sector;
+        asked->size = size;
+        peer_writes::hold_asked(target, *asked);
         const bool thin = target.options.rs_discard_granularity != 0 &&
                           size == target.options.rs_discard_granularity &&
                           all_.link.rules.has_thin_resync();
@@ -296,6 +312,12 @@ void resync_runner::send_request(volume& target, std::uint64_t sector, std::uint
     read->size = size;
     read->block_id = wire::block_id_resync;
     retry(*read);
+}
+
+void resync_runner::give_back_asked(volume& target, std::uint64_t sector) {
+    if (peer_request* asked = find_asked(target, sector)) {
+        all_.peers.release(*asked);
+    }
 }
 
 void resync_runner::left_flight(volume& target, std::uint32_t size) {
@@ -317,6 +339,7 @@ void resync_runner::reply_received(volume& target, const wire::data_header& head
                               "RS_DATA_REPLY for a block that was not asked for");
         return;
     }
+    give_back_asked(target, head.sector);
     peer_request* write = all_.peers.take(target, peer_request::kind::resync_write);
     LOCKSTEP_CHECK(write != nullptr); // place_data() kept some back
     write->op = disk_request::operation::write;
@@ -337,6 +360,7 @@ void resync_runner::deallocated_received(volume& target, const wire::block_range
                               "RS_DEALLOCATED for a block that was not asked for");
         return;
     }
+    give_back_asked(target, range.sector);
     peer_request* write = all_.peers.take(target, peer_request::kind::resync_write);
     if (write == nullptr) {
         all_.states.drop_link(connection::network_failure, "too many requests of the peer");
@@ -411,6 +435,7 @@ void resync_runner::in_sync_received(volume& target, const wire::block_ack& ack)
     if (target.run.in_flight == 0 || !is_target(target.state.connection)) {
         return;
     }
+    give_back_asked(target, ack.sector);
     if (target.disk != nullptr) {
         target.disk->bits.clear(ack.sector, ack.size_bytes / 512);
     }
@@ -427,6 +452,7 @@ void resync_runner::refused(volume& target, const wire::block_ack& ack, bool can
     if (target.run.in_flight == 0) {
         return;
     }
+    give_back_asked(target, ack.sector);
     if (!cancelled) {
         count_failed(target, ack.sector, ack.size_bytes);
     }
@@ -554,6 +580,13 @@ void resync_runner::cancel(volume& target) {
     target.run.finishing = false;
     target.run.helper_running = false;
     target.resync_timer.cancel();
+    for (peer_request* each = target.peer_requests.front(); each != nullptr;) {
+        peer_request* following = target.peer_requests.after(*each);
+        if (each->what == peer_request::kind::resync_request) {
+            all_.peers.release(*each);
+        }
+        each = following;
+    }
     intrusive_list<peer_request, in_waiting> throttled;
     throttled.append(target.reads_throttled);
     while (peer_request* each = throttled.pop_front()) {

@@ -69,6 +69,7 @@ private:
     void checksum_read_done(peer_request& request, int error);
     void write_done(peer_request& write, int error);
     void admit_write(peer_request& write);
+    void give_back_asked(volume& target, std::uint64_t sector);
     void left_flight(volume& target, std::uint32_t size);
     void check_finished(volume& target);
     void finished(volume& target);

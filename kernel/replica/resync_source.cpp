@@ -93,7 +93,7 @@ void resync_runner::retry(peer_request& request) {
         return;
     }
     if (!request.interval.linked()) {
-        if (target.in_flight.overlaps(request.sector, request.sectors())) {
+        if (all_.peers.write_on_its_way(target, request)) {
             target.peer_waiting_overlap.push_back(request);
             return;
         }
@@ -201,6 +201,15 @@ void resync_runner::checksum_read_done(peer_request& request, int error) {
             out.block = {request.sector, wire::block_id_resync, request.size, 0};
             out.of_block = digest_of(all_.net.csums_alg, {request.buffer.data(), request.size});
             all_.link.send(channel::data, target.number, command::csum_rs_request, out);
+            if (all_.peers.current(request)) {
+                // Kept until it is answered.
+                target.in_flight.erase(request.interval);
+                target.retry_overlaps = true;
+                request.buffer.reset();
+                request.what = peer_request::kind::resync_request;
+                peer_writes::hold_asked(target, request);
+                return;
+            }
         }
     }
     all_.peers.release(request);

@@ -1,5 +1,7 @@
 #include "kernel/replica/state_changes.hpp"
 
+#include <vector>
+
 #include <fmt/format.h>
 
 #include "kernel/replica/machinery.hpp"
@@ -111,7 +113,6 @@ verdict state_changes::change_all(const state::state_change& wanted, state::chan
             return refused;
         }
     }
-    verdict result = verdict::nothing_to_do;
     if (all_.volumes.empty()) {
         const auto changed = state::change(all_.common, wanted, kind, context(nullptr));
         if (changed.accepted() && changed.code != verdict::nothing_to_do) {
@@ -120,70 +121,86 @@ verdict state_changes::change_all(const state::state_change& wanted, state::chan
         }
         return changed.code;
     }
+    // All are judged by what was before any of them changed.
+    verdict result = verdict::nothing_to_do;
+    std::vector<moved> together;
     for (auto& [number, each] : all_.volumes) {
-        // The first volume's change may have reached this one already, in what they share.
         const auto changed = state::change(each->state, wanted, kind, context(each.get()));
-        if (changed.accepted() && changed.code != verdict::nothing_to_do) {
-            apply(*each, changed);
-        }
+        const bool moves = changed.accepted() && changed.code != verdict::nothing_to_do;
+        together.push_back({each.get(), each->state, moves ? changed.state : each->state});
         if (changed.code != verdict::nothing_to_do) {
             result = changed.code;
         }
     }
+    if (result != verdict::nothing_to_do) {
+        apply(together);
+    }
     return result;
 }
 
-void state_changes::share(const state::volume_state& from) {
-    const role role_before = all_.common.role;
-    const auto copy = [&](state::volume_state& to) {
-        to.role = from.role;
-        to.peer_role = from.peer_role;
-        to.suspended_user = from.suspended_user;
-        to.suspended_no_data = from.suspended_no_data;
-        to.suspended_fencing = from.suspended_fencing;
-    };
-    copy(all_.common);
-    all_.common.connection =
-        from.connection < connection::connected ? from.connection : connection::wf_report_params;
-    if (role_before != from.role) {
-        all_.world.role_changed(from.role);
+// What one volume changes of what all share, all have.
+void state_changes::share(std::vector<moved>& together) {
+    state::volume_state shared = together.front().before;
+    for (const moved& each : together) {
+        const auto take = [&each](auto field, state::volume_state& into) {
+            if (each.before.*field != each.after.*field) {
+                into.*field = each.after.*field;
+            }
+        };
+        take(&state::volume_state::role, shared);
+        take(&state::volume_state::peer_role, shared);
+        take(&state::volume_state::suspended_user, shared);
+        take(&state::volume_state::suspended_no_data, shared);
+        take(&state::volume_state::suspended_fencing, shared);
     }
+    const auto copy = [&shared](state::volume_state& to) {
+        to.role = shared.role;
+        to.peer_role = shared.peer_role;
+        to.suspended_user = shared.suspended_user;
+        to.suspended_no_data = shared.suspended_no_data;
+        to.suspended_fencing = shared.suspended_fencing;
+    };
+    for (moved& each : together) {
+        copy(each.after);
+    }
+    copy(all_.common);
 }
 
 void state_changes::apply(volume& target, const state::change_result& changed) {
-    const state::volume_state before = target.state;
-    target.state = changed.state;
-    share(target.state);
-    log_change(target, before, target.state);
-    at_change(target, before, target.state);
-    const volume_number number = target.number;
-    const state::volume_state after = target.state;
-    all_.defer([this, number, before, after] {
-        if (volume* found = all_.find(number)) {
-            after_change(*found, before, after);
+    std::vector<moved> together;
+    together.push_back({&target, target.state, changed.state});
+    for (auto& [number, other] : all_.volumes) {
+        if (other.get() != &target) {
+            together.push_back({other.get(), other->state, other->state});
         }
-    });
-    // What is shared has to change in the other volumes too, by the same rules.
-    for (auto& [other_number, other] : all_.volumes) {
-        if (other.get() == &target) {
+    }
+    apply(together);
+}
+
+void state_changes::apply(std::vector<moved>& together) {
+    const role role_before = all_.common.role;
+    share(together);
+    // The first is the one that was asked for; below Connected all have the same.
+    const connection now = together.front().after.connection;
+    all_.common.connection = now < connection::connected ? now : connection::wf_report_params;
+    for (const moved& each : together) {
+        each.target->state = each.after;
+    }
+    if (role_before != all_.common.role) {
+        all_.world.role_changed(all_.common.role);
+    }
+    for (const moved& each : together) {
+        if (each.before == each.after) {
             continue;
         }
-        state::volume_state& theirs = other->state;
-        const bool same = theirs.role == after.role && theirs.peer_role == after.peer_role &&
-                          theirs.suspended_user == after.suspended_user &&
-                          theirs.suspended_no_data == after.suspended_no_data &&
-                          theirs.suspended_fencing == after.suspended_fencing;
-        if (same) {
-            continue;
-        }
-        state::change_result mirrored;
-        mirrored.state = theirs;
-        mirrored.state.role = after.role;
-        mirrored.state.peer_role = after.peer_role;
-        mirrored.state.suspended_user = after.suspended_user;
-        mirrored.state.suspended_no_data = after.suspended_no_data;
-        mirrored.state.suspended_fencing = after.suspended_fencing;
-        apply(*other, mirrored);
+        log_change(*each.target, each.before, each.after);
+        at_change(*each.target, each.before, each.after);
+        const volume_number number = each.target->number;
+        all_.defer([this, number, before = each.before, after = each.after] {
+            if (volume* found = all_.find(number)) {
+                after_change(*found, before, after);
+            }
+        });
     }
     all_.world.changed();
 }

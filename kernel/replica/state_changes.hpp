@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "kernel/replica/ports.hpp"
 #include "kernel/state/transition.hpp"
@@ -47,7 +48,14 @@ public:
     void send_uuids(volume& target, std::uint64_t extra_flags = 0);
 
 private:
+    struct moved {
+        volume* target;
+        state::volume_state before;
+        state::volume_state after;
+    };
+
     void apply(volume& target, const state::change_result& changed);
+    void apply(std::vector<moved>& together);
     void at_change(volume& target, const state::volume_state& before,
                    const state::volume_state& after);
     void after_change(volume& target, const state::volume_state& before,
@@ -60,7 +68,7 @@ private:
                     const state::volume_state& after);
     void after_sync(volume& target, const state::volume_state& before,
                     const state::volume_state& after);
-    void share(const state::volume_state& from);
+    void share(std::vector<moved>& together);
     void log_change(const volume& target, const state::volume_state& before,
                     const state::volume_state& after) const;
     void clean_up_link();

@@ -161,6 +161,11 @@ void transfer_log::send_again() {
     }
 }
 
+bool transfer_log::drained() const {
+    epoch* oldest = epochs_.front();
+    return oldest == nullptr || (oldest->writes == 0 && oldest == epochs_.back());
+}
+
 instant transfer_log::oldest_sent() const {
     for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
         for (app_request* write = each->requests.front(); write != nullptr;

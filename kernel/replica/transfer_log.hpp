@@ -58,6 +58,8 @@ public:
     // The peer is back, and I/O was frozen meanwhile: what it has not acknowledged goes out again.
     void send_again();
 
+    // Nothing that was sent waits for the peer's disk.
+    bool drained() const;
     // Oldest write without an acknowledgement, for ko-count; `never` if none.
     instant oldest_sent() const;
     std::uint32_t epochs_open() const { return static_cast<std::uint32_t>(epochs_.size()); }

@@ -56,7 +56,7 @@ void write_path::submit(io_request& request) {
         reject(request, ENODEV);
         return;
     }
-    if (all_.common.role != role::primary) {
+    if (all_.common.role != role::primary || all_.demoting) {
         reject(request, request.op == io_request::operation::read ? EMEDIUMTYPE : EROFS);
         return;
     }
@@ -185,6 +185,7 @@ void write_path::start_flush(app_request& flush) {
     if (has_disk) {
         submit_local(flush);
     } else if (flush.net == net_part::none && !sends_data(target.state)) {
+        flush.started = false;
         target.waiting_data.push_back(flush);
         fail_waiting(target, EIO);
     } else {

@@ -134,7 +134,7 @@ void network::pump(const shared& link, unsigned side, std::size_t which) {
         return;
     }
     stream& out = link->from[side][which];
-    const std::size_t used = out.on_the_way + out.arrived.size();
+    const std::size_t used = out.on_the_way_bytes + out.arrived.size();
     if (used >= faults.window_bytes) {
         return; // deliver() comes back when there is room
     }
@@ -153,30 +153,33 @@ void network::pump(const shared& link, unsigned side, std::size_t which) {
         return;
     }
     const std::size_t size = bytes.size();
-    out.on_the_way += size;
-    if (!vanishes(side)) {
-        const instant when =
-            std::max(out.last_arrival, events_.now() + random_.below(faults.delay_max + 1));
-        out.last_arrival = when;
-        events_.at(when, [this, link, side, which, moved = std::move(bytes)]() mutable {
-            arrive(link, side, which, std::move(moved));
-        });
-    }
+    out.on_the_way_bytes += size;
+    out.on_the_way.push_back(std::move(bytes));
+    const instant when =
+        std::max(out.last_arrival, events_.now() + random_.below(faults.delay_max + 1));
+    out.last_arrival = when;
+    events_.at(when, [this, link, side, which] { arrive(link, side, which); });
     nodes_[side]->sent(static_cast<channel>(which), size);
     if (of_[side] == link) {
         want_send(side, static_cast<channel>(which));
     }
 }
 
-void network::arrive(const shared& link, unsigned side, std::size_t which,
-                     std::vector<std::byte> bytes) {
+void network::arrive(const shared& link, unsigned side, std::size_t which) {
     stream& out = link->from[side][which];
-    if (vanishes(side)) {
-        // Cut while on the way; the stream has a hole now and carries nothing more.
-        out.last_arrival = replica::never / 2;
+    if (!link->held[1 - side]) {
         return;
     }
-    out.on_the_way -= bytes.size();
+    if (vanishes(side)) {
+        // Sent again later. Whichever event finds the way open takes the oldest bytes.
+        const instant again = events_.now() + random_.between(20'000'000, 200'000'000);
+        out.last_arrival = std::max(out.last_arrival, again);
+        events_.at(again, [this, link, side, which] { arrive(link, side, which); });
+        return;
+    }
+    const std::vector<std::byte> bytes = std::move(out.on_the_way.front());
+    out.on_the_way.pop_front();
+    out.on_the_way_bytes -= bytes.size();
     out.arrived.insert(out.arrived.end(), bytes.begin(), bytes.end());
     deliver(link, 1 - side, which);
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -19,9 +20,10 @@ class node;
 using replica::channel;
 
 struct network_faults {
-    // No new connection can be made, and what runs over an old one vanishes.
+    // No new connection can be made, and nothing arrives over an old one. If the cut ends before
+    // the nodes have lost patience, what was sent arrives after all, as with TCP.
     bool cut = false;
-    // Bytes sent by this node vanish.
+    // Nothing that this node sends arrives.
     std::array<bool, 2> cut_from{};
     instant delay_max = 200'000;
     std::size_t window_bytes = 256 * 1024;
@@ -49,7 +51,8 @@ public:
 private:
     struct stream {
         std::vector<std::byte> arrived; // at the receiver, not yet taken
-        std::size_t on_the_way = 0;
+        std::deque<std::vector<std::byte>> on_the_way;
+        std::size_t on_the_way_bytes = 0;
         instant last_arrival = 0;
         bool pump_due = false;
         bool stalled = false; // the receiver wants no more at the moment
@@ -65,7 +68,7 @@ private:
 
     void try_connect();
     void pump(const shared& link, unsigned side, std::size_t which);
-    void arrive(const shared& link, unsigned side, std::size_t which, std::vector<std::byte> bytes);
+    void arrive(const shared& link, unsigned side, std::size_t which);
     void deliver(const shared& link, unsigned to, std::size_t which);
     void end_for(const shared& link, unsigned side, int error);
     void let_go(const shared& link, unsigned side);

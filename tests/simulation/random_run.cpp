@@ -123,6 +123,7 @@ private:
     observer seen_;
     run_result result_;
     std::uint64_t hot_sectors_ = 0;
+    bool promoting_ = false;
 };
 
 std::optional<unsigned> history::primary() {
@@ -237,6 +238,7 @@ void history::crash_node(unsigned side, bool noticed) {
                    side == 0 ? 'A' : 'B');
     }
     at(side).crash(noticed);
+    promoting_ = false;
     seen_.crashed[side] |= other_has_all;
     // The last word survives in the cache of the other node, if that has all of it; else only
     // what was flushed.
@@ -252,7 +254,8 @@ void history::crash_node(unsigned side, bool noticed) {
 }
 
 void history::promote_someone() {
-    if (primary()) {
+    // Two who are asked at the same time would both become Primary if the link breaks.
+    if (primary() || promoting_) {
         return;
     }
     const auto side = static_cast<unsigned>(choices_.below(2));
@@ -262,9 +265,9 @@ void history::promote_someone() {
         }
         // Both alive and apart: promoting one is safe while nobody promotes the other; the
         // observer sees to that.
-        ask([&](replica::on_outcome done) {
-            at(candidate).machine().primary(false, std::move(done));
-        });
+        promoting_ = true;
+        at(candidate).machine().primary(false,
+                                        [this](const replica::outcome&) { promoting_ = false; });
         world_.run_for(choices_.below(20 * millisecond));
         return;
     }

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Shows that the simulation bites: undoes one rule of kernel/replica at a time in a private copy of
+one source file, links a simulator with it, and expects it to find a broken promise.
+
+usage: sabotage.py BUILD_DIR [RULE...]
+
+Prints TAP. The build directory has to hold a finished `simulate`."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+
+SEEDS = 6000
+SECONDS = 40
+
+# (rule, file, what is there, what is put in its place): the old text must be there exactly once.
+RULES = [
+    ("the activity log is on disk before the data is written",
+     "kernel/replica/write_path.cpp",
+     "        target.waiting_log.push_back(write);\n        target.disk->pump_log();\n",
+     "        target.disk->pump_log();\n        go(write);\n"),
+    ("a bit is set before a write is acknowledged that the peer lacks",
+     "kernel/replica/write_path.cpp",
+     "    write.peer_lacks = true;\n"
+     "    if (target.disk != nullptr && target.state.disk > disk::failed) {\n",
+     "    write.peer_lacks = true;\n    if (false) {\n"),
+    ("the disk is flushed before an epoch is acknowledged",
+     "kernel/replica/peer_writes.cpp",
+     "if (!oldest->flushed && oldest->writes > 0 && flush(*oldest)) {",
+     "if (false && flush(*oldest)) {"),
+    ("the disk is flushed before the activity log forgets",
+     "kernel/replica/local_disk.cpp",
+     "    log_phase_ = log_phase::flushing;\n",
+     "    log_phase_ = log_phase::flushing;\n    if (true) {\n        log_data_flushed(0);\n"
+     "        return;\n    }\n"),
+    ("the bitmap is stored before the activity log forgets",
+     "kernel/replica/local_disk.cpp",
+     "if (page >= bits.pages() || bits.page_stored(page)) {",
+     "if (true) {"),
+    ("the disk is flushed before cleared bits are stored",
+     "kernel/replica/local_disk.cpp",
+     "return owner_.options.md_flushes && bits.page_cleared_at(page) > flushed_clears_;",
+     "return owner_.options.md_flushes && page == bitmap::none;"),
+    ("the bitmap is stored before the metadata stops saying Primary",
+     "kernel/replica/local_disk.cpp",
+     "    if (!log_ends || bits.dirty_pages() + bits.writing_pages() == 0) {",
+     "    if (log_ends || !log_ends) {"),
+    ("a superblock says what was so when the flush before it began",
+     "kernel/replica/local_disk.cpp",
+     "    if (!owner_.options.md_flushes) {\n        superblock_flushed(0);",
+     "    if (true) {\n        superblock_flushed(0);"),
+    ("overlapping writes are done one after the other",
+     "kernel/replica/write_path.cpp",
+     "    if (!target.waiting_overlap.empty() ||\n"
+     "        target.in_flight.overlaps(write.sector, write.sectors())) {",
+     "    if (false) {"),
+]
+
+
+def commands(build, target):
+    listed = subprocess.run(["ninja", "-C", build, "-t", "commands", target], check=True,
+                            capture_output=True, text=True)
+    return [line for line in listed.stdout.splitlines() if line.strip()]
+
+
+def compile_command(lines, source):
+    for line in lines:
+        words = shlex.split(line)
+        if "-c" in words and words[words.index("-c") + 1].endswith(source):
+            return words
+    raise SystemExit(f"no command compiles {source}")
+
+
+def with_output(words, source, output):
+    changed = list(words)
+    changed[changed.index("-o") + 1] = output
+    changed[changed.index("-c") + 1] = source
+    for flag, count in (("-MD", 1), ("-MT", 2), ("-MF", 2)):
+        if flag in changed:
+            at = changed.index(flag)
+            del changed[at:at + count]
+    return changed
+
+
+def link_command(lines, patched, output):
+    # ": && c++ ... objects -o simulate libraries && :"
+    words = [word for word in shlex.split(lines[-1]) if word not in (":", "&&")]
+    at = words.index("-o")
+    words[at + 1] = output
+    # In front of the libraries, so that their member of the same name is not taken.
+    words.insert(at, patched)
+    return words
+
+
+def undone(root, build, lines, rule, work):
+    name, path, old, new = rule
+    with open(os.path.join(root, path), encoding="utf-8") as file:
+        text = file.read()
+    if text.count(old) != 1:
+        return f"the text to be changed is there {text.count(old)} times in {path}"
+    source = os.path.join(work, os.path.basename(path))
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(text.replace(old, new))
+    patched = os.path.join(work, "patched.o")
+    program = os.path.join(work, "simulate")
+    for words in (with_output(compile_command(lines, path), source, patched) + ["-Wno-error"],
+                  link_command(lines, patched, program)):
+        built = subprocess.run(words, cwd=build, capture_output=True, text=True)
+        if built.returncode != 0:
+            return f"does not build: {built.stderr[-2000:]}"
+    run = subprocess.run([program, "--seed", "1", "--count", str(SEEDS), "--seconds",
+                          str(SECONDS)], capture_output=True, text=True, errors="replace")
+    if run.returncode == 0:
+        return "the simulation found nothing: " + run.stdout.strip().replace("\n", " ")
+    found = [line for line in run.stdout.splitlines() if line.startswith("# seed")]
+    print("  " + (found[0] if found else f"# ended with {run.returncode}"))
+    return ""
+
+
+def main():
+    build = os.path.abspath(sys.argv[1])
+    wanted = sys.argv[2:]
+    root = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 2))
+    rules = [rule for rule in RULES if not wanted or any(part in rule[0] for part in wanted)]
+    lines = commands(build, "tests/simulation/simulate")
+    print(f"1..{len(rules)}", flush=True)
+    failed = 0
+    for number, rule in enumerate(rules, 1):
+        with tempfile.TemporaryDirectory(prefix="sabotage-") as work:
+            problem = undone(root, build, lines, rule, work)
+        failed += bool(problem)
+        print(f"{'not ok' if problem else 'ok'} {number} - undone, it is found out: {rule[0]}",
+              flush=True)
+        if problem:
+            print("  # " + problem)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
