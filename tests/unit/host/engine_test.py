@@ -277,8 +277,9 @@ class Engines(unittest.TestCase):
 
     def test_a_successor_waits_for_the_keeper_of_the_dead(self):
         self.up("r0", 0)
-        os.kill(self.pid("r0"), signal.SIGKILL)
-        until(lambda: self.pid("r0") is None, "the engine's death")
+        pid = self.pid("r0")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not os.path.exists(f"/proc/{pid}"), "the engine's death")
         self.setup("new-resource", "r0")
         self.setup("new-minor", "r0", "0", "0")
         time.sleep(0.5)  # a keeper that came late would take this away again
