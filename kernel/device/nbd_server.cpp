@@ -47,10 +47,8 @@ nbd_server::nbd_server(host::event_loop& loop, volume_io& engine, replica::buffe
 }
 
 nbd_server::~nbd_server() {
-    stop_listening();
+    LOCKSTEP_CHECK(idle());
     loop_.remove(sweep_);
-    take_out_the_dead();
-    LOCKSTEP_CHECK(connections_ == nullptr && closing_.empty());
 }
 
 result<> nbd_server::publish(const volume_properties& properties) {

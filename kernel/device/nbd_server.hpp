@@ -26,7 +26,7 @@ public:
     // does not read its replies leaves room for everybody else.
     nbd_server(host::event_loop& loop, volume_io& engine, replica::buffer_pool& buffers,
                nbd_server_settings settings);
-    // stop() was called and idle() is true, or the loop has ended.
+    // idle() is true.
     ~nbd_server() override;
     nbd_server(const nbd_server&) = delete;
     nbd_server& operator=(const nbd_server&) = delete;
@@ -40,8 +40,11 @@ public:
     void withdraw(volume_number volume);
 
     unsigned clients(volume_number volume);
-    // No connection is left.
-    bool idle() const { return connection_count_ == 0; }
+    // Nothing is published, and nothing is left of what was.
+    bool idle() const {
+        return connections_ == nullptr && dead_ == nullptr && listeners_.empty() &&
+               closing_.empty();
+    }
 
 private:
     struct listener;

@@ -209,7 +209,7 @@ def a_mounted_device_refuses_demotion(make):
     server.do("withdraw")
     check(at_rest(server), "the node is not at rest")
     equal(our_loops(), [], "loop devices")
-    equal(server.ask("idle"), "yes", "idle")
+    until(lambda: server.ask("idle") == "yes", "nothing is left")
 
 
 def an_opener_refuses_demotion_until_the_last_one_is_gone(make):

@@ -191,6 +191,13 @@ int run(const settings& wanted) {
     server commands{**loop, wanted, **fronts, engine};
     say("ready");
     (*loop)->run();
+    constexpr int turns_max = 20;
+    for (int i = 0; i < turns_max && !(*fronts)->idle(); ++i) {
+        (*loop)->run_once(10 * host::millisecond);
+    }
+    if ((*fronts)->idle()) {
+        fronts->reset();
+    }
     // What is still published is undone by the keeper, as after a crash.
     (*keeper)->stop();
     ::_exit(0);

@@ -51,7 +51,7 @@ class Server:
 
     program = ""
     work = ""
-    others = set()
+    pids = set()
 
     def __init__(self, *options, name="r0"):
         self.directory = f"{self.work}/dev"
@@ -62,6 +62,7 @@ class Server:
             [self.program, "--resource", name, "--directory", self.directory,
              "--socket", self.socket, "--log", self.log, *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        Server.pids.add(self.process.pid)
         self.text = b""
         equal(self.line(), "ready", "the server's first words")
 
@@ -116,6 +117,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            equal(self.process.returncode, 0, "exit of the server")
 
 
 def device_numbers(path):
@@ -139,13 +141,12 @@ def loop_attribute(name, attribute):
 
 
 def our_loops():
-    """Loop devices of engines in our pid namespace, dead ones too, but for those that were there
-    before the tests."""
-    namespace = str(os.stat("/proc/self/ns/pid").st_ino)
+    """Loop devices of this program's servers, dead ones too: other engines may run beside them."""
     found = []
     for name in os.listdir("/sys/block"):
         label = loop_attribute(name, "backing_file") if name.startswith("loop") else ""
-        if label.startswith("/lockstep:") and namespace in label and label not in Server.others:
+        parts = label.split(":")
+        if parts[0] == "/lockstep" and len(parts) == 6 and int(parts[3]) in Server.pids:
             found.append(name)
     return found
 
@@ -166,7 +167,6 @@ def run(tests, program):
     """Runs the tests and prints TAP. True if all passed."""
     Server.program = program
     Server.work = in_own_namespace()
-    Server.others = {loop_attribute(name, "backing_file") for name in our_loops()}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f"1..{len(tests)}", flush=True)
     passed = True
