@@ -195,6 +195,7 @@ void local_disk::superblock_written(int error) {
     super_writing_ = false;
     if (error == 0) {
         stored_flags_ = writing_flags_;
+        owner_.retry_data |= says_primary() && !abandoned_;
     }
     auto served = std::move(super_served_);
     super_served_.clear();

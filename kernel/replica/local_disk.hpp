@@ -63,6 +63,9 @@ public:
     void store_superblock(on_stored done);
     bool superblock_dirty() const { return super_dirty_ || super_writing_; }
 
+    // Whether the superblock on disk says Primary: only then a restart goes by the activity log.
+    bool says_primary() const { return (stored_flags_ & format::md_flag::primary_ind) != 0; }
+
     // --- bitmap ---
     // Stores every page that is dirty now.
     void store_bitmap(on_stored done);

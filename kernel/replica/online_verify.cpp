@@ -99,8 +99,9 @@ bool online_verify::ask_next(volume& target) {
     read->sector = sector;
     read->size = size;
     read->block_id = wire::block_id_resync;
-    // Held until the answer has been compared, so that no write comes in between.
-    target.in_flight.insert(read->interval, sector, read->sectors());
+    // The application's writes wait until the answer has been compared; the peer's go on, as the
+    // answer may wait for them, and spoil the comparison.
+    peer_writes::hold_asked(target, *read);
     ++target.run.position;
     ++target.run.in_flight;
     target.run.in_flight_sectors += read->sectors();
@@ -163,8 +164,10 @@ void online_verify::read_done(peer_request& request, int error) {
         all_.peers.current(request) && target.state.connection == connection::verify_s;
     const std::uint64_t sector = request.sector;
     const std::uint32_t size = request.size;
-    const bool same = error == 0 && digest_of(all_.net.verify_alg, {request.buffer.data(), size}) ==
-                                        request.digest;
+    const bool written_meanwhile = request.failed;
+    const bool same = written_meanwhile ||
+                      (error == 0 && digest_of(all_.net.verify_alg,
+                                               {request.buffer.data(), size}) == request.digest);
     all_.peers.release(request);
     if (!current) {
         return;

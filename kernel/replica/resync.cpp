@@ -173,12 +173,20 @@ void resync_runner::start_target(volume& target, std::uint64_t sync_uuid) {
     const volume_number number = target.number;
     const std::uint64_t serial = all_.link.serial;
     target.run.helper_running = true;
-    target.disk->store_superblock([this, number, serial](bool) {
+    // The source forgets a bit when it is told that the block is written, which is not yet durable:
+    // until it is, our own bitmap has to know, so what the exchange has marked is stored first.
+    target.disk->store_bitmap([this, number, serial](bool) {
         volume* found = all_.find(number);
-        if (found != nullptr && all_.link.serial == serial) {
-            found->run.helper_running = false;
-            tick(*found);
+        if (found == nullptr || found->disk == nullptr || all_.link.serial != serial) {
+            return;
         }
+        found->disk->store_superblock([this, number, serial](bool) {
+            volume* again = all_.find(number);
+            if (again != nullptr && again->disk != nullptr && all_.link.serial == serial) {
+                again->run.helper_running = false;
+                tick(*again);
+            }
+        });
     });
 }
 

@@ -58,6 +58,8 @@ public:
     // For tools and checkers: at once, durable, without faults.
     void read_now(std::uint64_t offset, byte_span into) const;
     void write_now(std::uint64_t offset, const_byte_span from);
+    // The cache has written back by itself.
+    void write_back() { harden(++stamp_); }
     // Something that broke the rules of a disk's use; empty if nothing did.
     const std::string& complaint() const { return complaint_; }
     std::size_t under_way() const { return under_way_.size(); }

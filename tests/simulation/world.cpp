@@ -112,10 +112,11 @@ void world::data_command(unsigned side, volume_number volume, operation op, std:
     }
     request->done = [this, volume](client_request& ended, int error) {
         ++requests_done;
-        if (error == 0) {
+        // A discard may have left everything as it was.
+        if (error == 0 && ended.io.op != operation::discard) {
             models[volume].acknowledge(ended.tag, ended.io.fua);
         } else {
-            ++writes_failed;
+            writes_failed += error != 0 ? 1 : 0;
             models[volume].abandon(ended.tag);
         }
     };
@@ -268,6 +269,12 @@ bool world::wait_in_sync(instant limit) {
 void world::check_converged() {
     // Acknowledgements of the last writes may still be on their way.
     run_for(second);
+    for (auto& each : nodes) {
+        for (volume_number number = 0; number < settings_.volumes; ++number) {
+            each->data_disk(number).write_back();
+            each->metadata_disk(number).write_back();
+        }
+    }
     for (volume_number number = 0; number < settings_.volumes && failure_.empty(); ++number) {
         for (const auto& each : nodes) {
             const auto status = each->status().volumes[number];

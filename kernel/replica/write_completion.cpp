@@ -1,0 +1,221 @@
+// The second half of a write's way: the answers of disk and peer, and what is reported when.
+#include <cerrno>
+
+#include "kernel/replica/machinery.hpp"
+#include "kernel/replica/write_path.hpp"
+
+namespace lockstep::replica {
+
+using wire::command;
+
+void write_path::finish_local(app_request& request, int error) {
+    volume& target = *request.target;
+    --target.counters.local_pending;
+    request.on_disk = false;
+    if (request.local != local_part::pending) {
+        // Given up meanwhile (forced detach); only now may its memory be used again.
+        request.buffer.reset();
+        retire(request);
+        return;
+    }
+    request.local = error == 0 ? local_part::done : local_part::failed;
+    if (error != 0) {
+        if (request.is_write() && target.disk != nullptr) {
+            target.disk->bits.set(request.sector, request.sectors());
+        }
+        all_.disks.io_error(target,
+                            request.op == io_request::operation::read
+                                ? disk_management::failed_operation::read
+                                : disk_management::failed_operation::write,
+                            request.sector, error);
+    }
+    if (request.op == io_request::operation::read) {
+        all_.reads.local_done(request);
+        return;
+    }
+    check_complete(request);
+}
+
+void write_path::acknowledged(volume& target, command code, const wire::block_ack& ack) {
+    app_request* write = find(ack.block_id);
+    if (write == nullptr || write->target != &target || write->sector != ack.sector ||
+        !write->is_write() || write->of == nullptr) {
+        all_.states.drop_link(state::connection::protocol_error,
+                              std::string(wire::name(code)) + " for a write that is not under way");
+        return;
+    }
+    if (write->net != net_part::sent && write->net != net_part::queued) {
+        return; // a second answer says nothing new
+    }
+    if (write->ack != wanted_ack::none) {
+        --target.counters.net_pending;
+    }
+    switch (code) {
+    case command::neg_ack:
+        write->net = net_part::failed;
+        mark_out_of_sync(*write);
+        break;
+    case command::rs_write_ack:
+        write->net = net_part::acknowledged;
+        if (target.disk != nullptr) {
+            target.disk->bits.clear(write->sector, write->sectors());
+        }
+        break;
+    case command::retry_write:
+        // The other Primary's overlapping write goes first; ours is sent again behind it.
+        all_.peers.conflict_retry(*write);
+        return;
+    case command::superseded:
+        write->net = net_part::acknowledged;
+        write->of->conflicted = true;
+        break;
+    default:
+        write->net = net_part::acknowledged;
+        break;
+    }
+    check_complete(*write);
+}
+
+void write_path::covered_by_barrier(app_request& write) {
+    write.net_done = true;
+    if (write.net == net_part::queued || write.net == net_part::sent) {
+        if (write.ack != wanted_ack::none) {
+            --write.target->counters.net_pending;
+        }
+        write.net = net_part::acknowledged;
+    }
+    if (write.completed) {
+        retire(write);
+    } else {
+        check_complete(write);
+    }
+}
+
+void write_path::peer_lost(app_request& write) {
+    write.net_done = true;
+    if ((write.net == net_part::queued || write.net == net_part::sent)) {
+        if (write.ack != wanted_ack::none || write.net == net_part::queued) {
+            --write.target->counters.net_pending;
+        }
+        write.net = net_part::failed;
+    }
+    mark_out_of_sync(write);
+    if (write.completed) {
+        retire(write);
+    } else {
+        check_complete(write);
+    }
+}
+
+void write_path::send_again(app_request& write) {
+    volume& target = *write.target;
+    write.net_done = true;
+    if (write.completed || write.net == net_part::acknowledged) {
+        // The peer has it: it was away for a moment only (cannot_thaw() sees to that).
+        if (write.completed) {
+            retire(write);
+        } else {
+            check_complete(write);
+        }
+        return;
+    }
+    if (write.net == net_part::queued || write.ack != wanted_ack::none) {
+        --target.counters.net_pending;
+    }
+    if (all_.link.up && sends_data(target.state)) {
+        send(write);
+        return;
+    }
+    write.net = net_part::failed;
+    mark_out_of_sync(write);
+    check_complete(write);
+}
+
+// --- completion ---
+
+bool write_path::gate_closed(const app_request& request) const {
+    const volume& target = *request.target;
+    if (!request.peer_lacks && request.net != net_part::failed) {
+        return false;
+    }
+    // What the peer lacks is not reported before our generation says so, nor while the question
+    // whether we may go on alone is open.
+    return target.generation_stores > 0 || target.state.suspended_fencing;
+}
+
+void write_path::check_complete(app_request& request) {
+    if (request.completed || request.local == local_part::pending) {
+        return;
+    }
+    switch (request.net) {
+    case net_part::queued:
+        return;
+    case net_part::sent:
+        if (request.ack != wanted_ack::none || request.op == io_request::operation::flush) {
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    if (gate_closed(request)) {
+        return; // gate_moved() looks again
+    }
+    const bool good = request.local == local_part::done || request.net == net_part::acknowledged ||
+                      (request.op == io_request::operation::flush &&
+                       request.local == local_part::none && request.net != net_part::failed);
+    complete(request, good ? 0 : EIO);
+    if (request.net_done) {
+        retire(request);
+    }
+}
+
+void write_path::complete(app_request& request, int error) {
+    LOCKSTEP_CHECK(!request.completed);
+    request.completed = true;
+    if (!request.on_disk) {
+        request.buffer.reset();
+    }
+    volume& target = *request.target;
+    if (request.interval.linked()) {
+        target.in_flight.erase(request.interval);
+    }
+    io_request* parent = std::exchange(request.parent, nullptr);
+    if (request.of != nullptr) {
+        all_.epochs.completed(request);
+    }
+    io_part_done(*parent, error);
+    target.retry_overlaps = true;
+}
+
+void write_path::retire(app_request& request) {
+    if (!request.completed || !request.net_done || request.on_disk || request.of != nullptr) {
+        return;
+    }
+    volume& target = *request.target;
+    if (request.extent_held) {
+        request.extent_held = false;
+        if (target.disk != nullptr && target.disk->log != nullptr) {
+            const std::uint32_t extent = activity_log::extent_of_sector(request.sector);
+            target.retry_slots |= target.disk->log->end(extent, extent);
+        }
+    }
+    target.application_requests.remove(request);
+    all_.application_pool.give_back(request);
+    target.retry_pump = true;
+}
+
+void write_path::io_part_done(io_request& request, int error) {
+    if (error != 0 && request.first_error == 0) {
+        request.first_error = error;
+    }
+    LOCKSTEP_CHECK(request.parts_pending > 0);
+    if (--request.parts_pending == 0) {
+        if (volume* target = all_.find(request.volume)) {
+            --target->counters.application;
+        }
+        all_.world.io_done(request, request.first_error);
+    }
+}
+
+} // namespace lockstep::replica
