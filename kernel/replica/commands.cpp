@@ -54,6 +54,24 @@ result<> check_algorithms(const options::net_options& net) {
     return {};
 }
 
+// What an engine would have to do and does not do yet is refused, not passed over.
+outcome check_disk(const machinery& all, const options::disk_options& options) {
+    if (options.fencing == options::fencing::resource_and_stonith && all.has_net &&
+        all.net.protocol == options::protocol::a) {
+        return refuse(154, "Stonith policy is not possible with protocol A",
+                      "set protocol C, or another fencing policy");
+    }
+    if (options.disk_timeout_ds != 0) {
+        return refuse(162, "disk-timeout is not offered",
+                      "leave disk-timeout at 0; detach --force drops a disk that hangs");
+    }
+    if (options.resync_after != -1) {
+        return refuse(132, "resync-after is not offered",
+                      "leave resync-after out; pause-sync holds a resync back");
+    }
+    return {};
+}
+
 outcome check_net(const machinery& all, const options::net_options& net) {
     if (const auto known = check_algorithms(net); !known) {
         return refuse(144, known.error().what, known.error().remedy);
@@ -124,10 +142,8 @@ outcome resource::remove_volume(volume_number number) {
 void resource::attach(volume_number number, const disk_properties& properties,
                       const options::disk_options& options, on_outcome done) {
     with_volume(*machinery_, number, done, [&](volume& target) {
-        if (options.fencing == options::fencing::resource_and_stonith && machinery_->has_net &&
-            machinery_->net.protocol == options::protocol::a) {
-            done(refuse(154, "Stonith policy is not possible with protocol A",
-                        "set protocol C, or another fencing policy"));
+        if (auto refused = check_disk(*machinery_, options); !refused.ok) {
+            done(std::move(refused));
             return;
         }
         machinery_->disks.attach(target, properties, options, std::move(done));
@@ -351,10 +367,8 @@ outcome resource::change_disk_options(volume_number number, const options::disk_
     if (target == nullptr) {
         return no_such_volume();
     }
-    if (options.fencing == options::fencing::resource_and_stonith && all.has_net &&
-        all.net.protocol == options::protocol::a) {
-        return refuse(154, "Stonith policy is not possible with protocol A",
-                      "set protocol C, or another fencing policy");
+    if (auto refused = check_disk(all, options); !refused.ok) {
+        return refused;
     }
     const bool log_changes = options.al_updates != target->options.al_updates ||
                              options.al_extents != target->options.al_extents;
