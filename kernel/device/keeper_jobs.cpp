@@ -43,12 +43,12 @@ std::vector<std::string> arguments_from(const keeper_job& job, std::size_t first
     return all;
 }
 
-// Loop devices of engines that died together with their keepers. Each still has its file, though
-// nobody serves it, so that its number could not go to somebody else.
+// Loop devices of engines that died together with their keepers, or with their containers. Each
+// still has its file, though nobody serves it, so that its number could not go to somebody else.
 void clear_leftovers(const keeper_job& job) {
     for (const int loop : loops_in_use()) {
         const std::string label = loop_label(loop);
-        if (is_label_of_the_dead(label)) {
+        if (is_label_of_the_dead(label) || (is_loop_label(label) && is_unserved(loop))) {
             release_loop(loop, label, true);
             job.log(host::log_severity::notice,
                     label + ": released the loop device of a dead engine");

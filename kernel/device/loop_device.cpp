@@ -6,13 +6,17 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <thread>
 
 namespace lockstep::device {
 
@@ -169,6 +173,30 @@ result<> grow_loop(int number, const std::string& label) {
                           "make the resource Secondary and Primary again");
     }
     return {};
+}
+
+// Asking for the status asks for the file's attributes, which a stopped server never gives; and a
+// process that waits for them takes no signal but SIGKILL.
+bool is_unserved(int number) {
+    const pid_t asker = ::fork();
+    if (asker == 0) {
+        const auto fd = open_loop(number, O_RDONLY);
+        loop_info64 info = {};
+        const bool answered = !fd.valid() || get_status(fd.get(), info) || errno != ENOTCONN;
+        ::_exit(answered ? 1 : 0);
+    }
+    constexpr int turns_max = 50;
+    for (int turn = 0; asker > 0 && turn < turns_max; ++turn) {
+        int status = 0;
+        if (::waitpid(asker, &status, WNOHANG) == asker) {
+            return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    if (asker > 0) {
+        ::kill(asker, SIGKILL);
+    }
+    return false;
 }
 
 std::string loop_label(int number) {

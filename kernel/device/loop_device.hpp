@@ -48,6 +48,9 @@ loop_release release_loop(int number, const std::string& label, bool force);
 result<> grow_loop(int number, const std::string& label);
 // Empty for a device without a file, or with one that has a directory.
 std::string loop_label(int number);
+// Nobody serves the FUSE file behind the device any more. False if it is not known soon: a server
+// that only does not answer lives.
+bool is_unserved(int number);
 // The processes that have the device open, and where it is mounted, in words: "mounted on /srv",
 // "dd (pid 17)". Empty if nobody is found.
 std::string loop_holders(std::uint64_t device);

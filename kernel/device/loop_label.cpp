@@ -55,10 +55,14 @@ std::string make_loop_label(std::uint32_t minor) {
            pid + ':' + start_time(pid) + ':' + std::to_string(++count);
 }
 
+bool is_loop_label(const std::string& label) {
+    const std::vector<std::string> parts = split(label);
+    return parts.size() == 6 && parts[0] == prefix;
+}
+
 bool is_label_of_the_dead(const std::string& label) {
     const std::vector<std::string> parts = split(label);
-    return parts.size() == 6 && parts[0] == prefix && parts[2] == pid_namespace() &&
-           start_time(parts[3]) != parts[4];
+    return is_loop_label(label) && parts[2] == pid_namespace() && start_time(parts[3]) != parts[4];
 }
 
 } // namespace lockstep::device

@@ -12,7 +12,9 @@ namespace lockstep::device {
 
 // A label for a new device of the process that calls this; no two are the same.
 std::string make_loop_label(std::uint32_t minor);
-// Whether it is a label of ours whose process is known to be gone.
+bool is_loop_label(const std::string& label);
+// Whether it is a label of ours whose process is known to be gone. Processes of other containers
+// are not judged.
 bool is_label_of_the_dead(const std::string& label);
 
 } // namespace lockstep::device

@@ -399,6 +399,19 @@ def the_next_engine_cleans_up_when_the_keeper_was_killed_too(make):
     tool("dd", f"if={second.node()}", "of=/dev/null", "bs=4k", "count=1", "iflag=direct")
 
 
+def the_next_engine_cleans_up_after_a_container_that_was_killed(make):
+    first = make(container=True).up()
+    loop = f"loop{device_numbers(first.node())[1]}"
+    label = loop_attribute(loop, "backing_file")
+    check(label.startswith("/lockstep:drbd0:"), f"the file behind {loop} is {label}")
+    first.kill()
+    equal(loop_attribute(loop, "backing_file"), label, "the loop device that is left")
+    second = make()
+    until(lambda: second.ask("configure") == "ok" and
+          loop_attribute(loop, "backing_file") != label, "the dead loop device is gone")
+    check(at_rest(second), "the node is not at rest")
+
+
 def a_loop_device_detached_by_hand_takes_the_node_to_rest(make):
     server = make().up()
     tool("losetup", "-d", f"/dev/loop{device_numbers(server.node())[1]}")
@@ -468,6 +481,7 @@ TESTS = [
     a_killed_engine_with_frozen_io_lets_its_writers_go,
     kills_at_any_moment_of_publication_leave_nothing,
     the_next_engine_cleans_up_when_the_keeper_was_killed_too,
+    the_next_engine_cleans_up_after_a_container_that_was_killed,
     a_loop_device_detached_by_hand_takes_the_node_to_rest,
     a_killed_keeper_leaves_the_engine_able_to_take_the_node_away,
     two_resources_do_not_disturb_each_other,

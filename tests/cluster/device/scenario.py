@@ -53,13 +53,15 @@ class Server:
     work = ""
     pids = set()
 
-    def __init__(self, *options, name="r0"):
+    def __init__(self, *options, name="r0", container=False):
+        """container: in a pid namespace of its own, which kill() ends as a whole."""
         self.directory = f"{self.work}/dev"
         os.makedirs(self.directory, exist_ok=True)
         self.socket = f"{self.work}/{name}.nbd"
         self.log = f"{self.work}/log"
+        prefix = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
         self.process = subprocess.Popen(
-            [self.program, "--resource", name, "--directory", self.directory,
+            [*(prefix if container else []), self.program, "--resource", name, "--directory", self.directory,
              "--socket", self.socket, "--log", self.log, *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         Server.pids.add(self.process.pid)
