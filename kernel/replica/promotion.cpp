@@ -286,7 +286,7 @@ void disconnect_politely(machinery& all, on_outcome done) {
             return;
         case verdict::refused_by_peer:
             // The peer is such a Primary: we are the ones to be Outdated.
-            all.commands.change_resource(leave.with(disk::outdated), [&all, close](outcome second) {
+            all.commands.change_resource(leave.with(disk::outdated), [close](outcome second) {
                 const auto code = static_cast<verdict>(second.code);
                 if (code == verdict::is_diskless || code == verdict::lower_than_outdated) {
                     close({});

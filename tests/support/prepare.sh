@@ -32,15 +32,15 @@ prepare_packages() {
         "${missing[@]}" >/dev/null
 }
 
-# prepare_build PRESET [CMAKE OPTION...]
+# prepare_build PRESET [TARGET]
 prepare_build() {
-    local preset=$1; shift
+    local preset=$1 target=${2:-all}
     say "building ($preset)"
     mkdir -p build
-    cmake --preset "$preset" "$@" >"build/$preset.log" 2>&1 ||
+    cmake --preset "$preset" >"build/$preset.log" 2>&1 ||
         { cat "build/$preset.log"; rm -f "build/$preset.log"; return 1; }
     rm -f "build/$preset.log"
-    cmake --build "build/$preset" -- --quiet
+    cmake --build "build/$preset" --target "$target" -- --quiet
 }
 
 # prepare_stage PRESET: installs into build/PRESET/stage, laid out as on a real system.
