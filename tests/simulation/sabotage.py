@@ -27,7 +27,7 @@ RULES = [
      "    if (target.disk != nullptr && target.state.disk > disk::failed) {\n",
      "    write.peer_lacks = true;\n    if (false) {\n"),
     ("the disk is flushed before an epoch is acknowledged",
-     "kernel/replica/peer_writes.cpp",
+     "kernel/replica/peer_epochs.cpp",
      "if (!oldest->flushed && oldest->writes > 0 && flush(*oldest)) {",
      "if (false && flush(*oldest)) {"),
     ("the disk is flushed before the activity log forgets",
