@@ -11,6 +11,7 @@
 #include "agent/drbdadm/exit_code.hpp"
 #include "agent/drbdadm/handlers.hpp"
 #include "agent/drbdadm/registry.hpp"
+#include "kernel/base/check.hpp"
 
 namespace lockstep::drbdadm {
 
@@ -199,72 +200,91 @@ int resize_disk(const session& run, const config::resource& owner, const config:
     return 0;
 }
 
-int perform(session& run, const command& what, const subject& on) {
-    if (run.layout_83 && on.owner != nullptr) {
-        if (const auto code = perform_83(run, what, on)) {
-            return *code;
-        }
-    }
+namespace {
+
+int perform_on_volume(session& run, const command& what, const subject& on) {
     switch (what.action) {
     case action::attach:
-        if (on.row->diskless()) {
-            return 0;
-        }
-        return attach_disk(run, *on.owner, *on.row);
+        return on.row->diskless() ? 0 : attach_disk(run, *on.owner, *on.row);
     case action::disk_options:
         return call(run, *on.owner, run.backend.disk_options(*on.row, scope::change),
                     patience::medium);
-    case action::connect:
-        return connect_peer(run, *on.owner);
-    case action::net_options:
-        return call(run, *on.owner, run.backend.net_options(*on.owner, scope::change));
-    case action::disconnect:
-        return call(run, *on.owner, run.backend.disconnect(*on.owner));
     case action::up:
         defer_up(run, on);
         return 0;
-    case action::resource_options:
-        return call(run, *on.owner, run.backend.new_resource(*on.owner, scope::change));
-    case action::setup_short:
-        return call_setup(run, what, on, patience::brief);
-    case action::setup_long:
-        return call_setup(run, what, on, patience::medium);
     case action::setup_or_meta:
         return setup_or_meta(run, what, on);
     case action::meta:
         return call_meta(run, on, what.name);
     case action::create_md:
         return create_metadata(run, on, what.name);
-    case action::syncer:
-        return reload_syncer(run, on);
     case action::outdate:
         return outdate(run, what, on);
     case action::resize:
         return resize_disk(run, *on.owner, *on.row, false);
     case action::check_resize:
         return check_resize(run, what, on);
-    case action::adjust:
-    case action::adjust_with_progress:
-        return perform_adjust(run, on);
     case action::wait_connect:
         return call(run, *on.owner,
                     run.backend.wait_connect(*on.owner, *on.row, run.request.stacked),
                     patience::forever);
-    case action::wait_con_int:
-        return wait_for_all_connections(run);
-    case action::proxy:
-        return refuse_proxy(run, on);
-    case action::new_resource:
-        return make_resource(run, *on.owner);
     case action::new_minor:
         return make_minor(run, *on.owner, *on.row);
     case action::del_minor:
         return call_setup(run, what, on, patience::brief);
+    default:
+        return perform_query(run, what, on);
+    }
+}
+
+int perform_on_resource(session& run, const command& what, const subject& on) {
+    switch (what.action) {
+    case action::connect:
+        return connect_peer(run, *on.owner);
+    case action::net_options:
+        return call(run, *on.owner, run.backend.net_options(*on.owner, scope::change));
+    case action::disconnect:
+        return call(run, *on.owner, run.backend.disconnect(*on.owner));
+    case action::resource_options:
+        return call(run, *on.owner, run.backend.new_resource(*on.owner, scope::change));
+    case action::syncer:
+        return reload_syncer(run, on);
+    case action::adjust:
+    case action::adjust_with_progress:
+        return perform_adjust(run, on);
+    case action::proxy:
+        return refuse_proxy(run, on);
+    case action::new_resource:
+        return make_resource(run, *on.owner);
     case action::handler:
         return run_handler(run, on, std::string(what.name));
     default:
         return perform_query(run, what, on);
     }
+}
+
+} // namespace
+
+int perform(session& run, const command& what, const subject& on) {
+    if (!what.needs_resource) {
+        return what.action == action::wait_con_int ? wait_for_all_connections(run)
+                                                   : perform_query(run, what, on);
+    }
+    LOCKSTEP_CHECK(on.owner != nullptr);
+    LOCKSTEP_CHECK(on.row != nullptr || !what.each_volume);
+    if (run.layout_83) {
+        if (const auto code = perform_83(run, what, on)) {
+            return *code;
+        }
+    }
+    // These two are for volumes and for resources alike.
+    if (what.action == action::setup_short) {
+        return call_setup(run, what, on, patience::brief);
+    }
+    if (what.action == action::setup_long) {
+        return call_setup(run, what, on, patience::medium);
+    }
+    return what.each_volume ? perform_on_volume(run, what, on) : perform_on_resource(run, what, on);
 }
 
 } // namespace lockstep::drbdadm

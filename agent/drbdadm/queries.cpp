@@ -48,7 +48,11 @@ std::string without_dev(const std::string& path) {
     return path.compare(0, prefix.size(), prefix) == 0 ? path.substr(prefix.size()) : path;
 }
 
-void print_udev(const session& run, const subject& on) {
+int print_udev(const session& run, const subject& on) {
+    if (on.row == nullptr) {
+        fmt::print(stderr, "volume not specified: name one as minor-N or RESOURCE/N\n");
+        return exit_usage;
+    }
     const config::volume& row = *on.row;
     if (row.implicit && !run.doc.global.udev_always_use_vnr) {
         fmt::print("RESOURCE={}\n", on.owner->name);
@@ -59,6 +63,7 @@ void print_udev(const session& run, const subject& on) {
                                   ? without_dev(*row.device)
                                   : fmt::format("drbd{}", row.minor.value_or(0)));
     fmt::print("DISK={}\n", without_dev(row.disk.value_or("")));
+    return 0;
 }
 
 int print_lower(const session& run, const subject& on) {
@@ -162,8 +167,7 @@ int perform_query(session& run, const command& what, const subject& on) {
         fmt::print("{}\n", on.row->device.value_or(""));
         return 0;
     case action::sh_udev:
-        print_udev(run, on);
-        return 0;
+        return print_udev(run, on);
     case action::sh_minor:
         fmt::print("{}\n", on.row->minor.value_or(0));
         return 0;

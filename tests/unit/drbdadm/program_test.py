@@ -24,7 +24,7 @@ test -f "$here/code-$command" && exit "$(cat "$here/code-$command")"
 exit 0
 """
 
-CONFIG = """global { disable-ip-verification; cmd-timeout-short 2; %(global)s }
+CONFIG = """global { disable-ip-verification; cmd-timeout-short 30; %(global)s }
 %(common)s
 resource r0 { %(sections)s
   device minor 0; disk /dev/sda0; meta-disk internal;
@@ -152,10 +152,11 @@ def a_failure_is_echoed_with_the_command(bench):
 
 
 def a_backend_that_hangs_is_given_up_in_time(bench):
+    bench.configure(more_global="cmd-timeout-short 2;")
     bench.write("sleep-role", "")
     start = time.monotonic()
     done = bench.run("role", "r0")
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60
     equal(done.returncode, 20)
     within("did not terminate within 2 seconds", done.stderr)
 
@@ -284,6 +285,7 @@ def adjust_skips_what_it_is_told_to(bench):
 
 
 def adjust_leaves_everything_alone_when_the_engine_does_not_answer(bench):
+    bench.configure(more_global="cmd-timeout-short 2;")
     bench.write("sleep-show", "")
     done = bench.run("adjust", "r0")
     equal(done.returncode, 20)
@@ -352,7 +354,7 @@ def a_handler_that_hangs_is_ended(bench):
                     more_global="cmd-timeout-long 1;")
     start = time.monotonic()
     done = bench.run("fence-peer", "r0")
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60
     equal(done.returncode, 20)
     within("did not terminate within 1 seconds", done.stderr)
 
@@ -438,6 +440,15 @@ def queries_print_one_value_a_line(bench):
     equal(bench.run("sh-udev", "minor-11").stdout,
           "RESOURCE=r1/1\nDEVICE=drbd11\nDISK=sda2\n")
     equal(bench.run("sh-list-config-file").stdout, bench.config + "\n")
+
+
+def commands_for_a_volume_bear_all_resources(bench):
+    done = bench.run("sh-udev", "all")
+    equal(done.returncode, 1)
+    within("volume not specified", done.stderr)
+    equal(bench.run("split-brain", "all").returncode, 0)
+    equal(bench.run("new-current-uuid", "all").returncode, 0)
+    equal(len(bench.calls()), 3)
 
 
 def a_diskless_node_has_no_disk(bench):
