@@ -127,6 +127,10 @@ void resync_runner::send_sync_uuid(volume& target) {
 }
 
 void resync_runner::sync_uuid_received(volume& target, std::uint64_t sync_uuid) {
+    if (target.state.connection == connection::starting_sync_t) {
+        target.early_sync_uuid = sync_uuid; // at_change() takes it up
+        return;
+    }
     if (target.state.connection != connection::wf_sync_uuid || target.disk == nullptr) {
         all_.log(log_level::info, target, "SYNC_UUID was not waited for; ignored");
         return;
@@ -215,6 +219,14 @@ void resync_runner::options_changed(volume& target) {
 
 void resync_runner::at_change(volume& target, const state::volume_state& before,
                               const state::volume_state& after) {
+    if (after.connection == connection::wf_sync_uuid && target.early_sync_uuid) {
+        all_.defer([this, number = target.number] {
+            volume* found = all_.find(number);
+            if (found != nullptr && found->early_sync_uuid) {
+                sync_uuid_received(*found, *std::exchange(found->early_sync_uuid, std::nullopt));
+            }
+        });
+    }
     const bool was_paused = before.connection == connection::paused_sync_s ||
                             before.connection == connection::paused_sync_t;
     const bool is_paused = after.connection == connection::paused_sync_s ||
@@ -603,6 +615,7 @@ void resync_runner::cancel(volume& target) {
 }
 
 void resync_runner::link_lost(volume& target) {
+    target.early_sync_uuid.reset();
     cancel(target);
     target.run = {};
 }

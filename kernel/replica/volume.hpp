@@ -132,6 +132,8 @@ struct volume {
     timer resync_timer;
     std::uint64_t verify_start_sector = 0; // of the next or running verify
     std::uint64_t verify_stop_sector = ~std::uint64_t{0};
+    // SYNC_UUID of a source that was ready before our bitmap was stored (StartingSyncT).
+    std::optional<std::uint64_t> early_sync_uuid;
     // Bitmap exchange.
     std::optional<wire::bitmap_transfer> bitmap_out;
     std::optional<wire::bitmap_transfer> bitmap_in;

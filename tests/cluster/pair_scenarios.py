@@ -254,6 +254,15 @@ def split_brain_is_refused_and_solved_by_hand(pair):
     pair.in_sync()
 
 
+def invalidate_fetches_everything_from_the_peer(pair):
+    pair.fresh()
+    pair.beta.run("drbdadm", "invalidate", "r0")
+    until(lambda: pair.alpha.state()[2] == "UpToDate/UpToDate", "the resync", 60)
+    pair.in_sync()
+    pair.alpha.run("drbdadm", "invalidate-remote", "r0")
+    pair.in_sync()
+
+
 def verify_finds_what_was_changed_below(pair):
     pair.fresh(net="verify-alg crc32c;")
     with open(pair.beta.disks["sdb1"][0], "r+b") as image:
@@ -274,7 +283,8 @@ SCENARIOS = [
     call_local_io_error_runs_the_handler_and_detaches,
     an_error_on_the_secondary_costs_only_its_disk, a_killed_engine_leaves_no_device_behind,
     a_crashed_primary_comes_back_and_is_resynced, fence_peer_decides_over_frozen_writes,
-    split_brain_is_refused_and_solved_by_hand, verify_finds_what_was_changed_below,
+    split_brain_is_refused_and_solved_by_hand,
+    invalidate_fetches_everything_from_the_peer, verify_finds_what_was_changed_below,
 ]
 
 
