@@ -246,9 +246,13 @@ def split_brain_is_refused_and_solved_by_hand(pair):
         node.run("drbdadm", "secondary", "r0")
     for node in (pair.alpha, pair.beta):
         node.run("drbdadm", "connect", "r0")
-    until(lambda: pair.alpha.state()[0] == "StandAlone", "the split brain to be found", 20)
-    until(lambda: pair.beta.state()[0] in ("StandAlone", "WFConnection"), "the other node", 20)
-    pair.beta.try_run("drbdadm", "disconnect", "r0")
+    # Who hears of it last finds the connection closed, and may wait for another.
+    until(lambda: "StandAlone" in (pair.alpha.state()[0], pair.beta.state()[0]),
+          "the split brain to be found", 20)
+    until(lambda: all(node.state()[0] in ("StandAlone", "WFConnection")
+                      for node in (pair.alpha, pair.beta)), "both to have parted", 20)
+    for node in (pair.alpha, pair.beta):
+        node.try_run("drbdadm", "disconnect", "r0")
     pair.beta.run("drbdadm", "connect", "--discard-my-data", "r0")
     pair.alpha.run("drbdadm", "connect", "r0")
     pair.in_sync()
