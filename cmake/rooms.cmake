@@ -40,8 +40,7 @@ function(lockstep_room path)
 endfunction()
 
 # lockstep_test(name SOURCES a.cpp DEPENDS kernel/format LIBRARIES ... LABELS unit)
-# makes a CMocka program and registers it with ctest. Fixtures are found below
-# LOCKSTEP_FIXTURES (a compile definition).
+# makes a CMocka program and registers it with ctest.
 function(lockstep_test name)
   cmake_parse_arguments(TEST "" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
@@ -51,7 +50,6 @@ function(lockstep_test name)
   endforeach()
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE cmocka ${TEST_LIBRARIES})
-  target_compile_definitions(${name} PRIVATE LOCKSTEP_FIXTURES="${CMAKE_SOURCE_DIR}/tests/fixtures")
   add_test(NAME ${name} COMMAND ${name})
   if(NOT TEST_LABELS)
     set(TEST_LABELS unit)
