@@ -1,5 +1,5 @@
 """Nodes on one machine: each has its own network, mount, uts, ipc and pid namespaces, its own disks
-(loop devices on files), /etc, /dev and /run, and sees the installed Lockstep laid over /usr.
+(loop devices on files), /etc, /dev, /run and /tmp, and sees the installed Lockstep laid over /usr.
 
     with Cluster("name", stage) as cluster:
         a, b = cluster.node("alpha"), cluster.node("beta")
@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 NETWORK = "10.78.0"
 LOOP_MAJOR = 7
@@ -84,6 +85,7 @@ ln -s /proc/self/fd/2 "$state/dev/stderr"
 mount --move "$state/dev" /dev
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs -o mode=1777 tmpfs /tmp
 hostname "$name"
 ip link set lo up
 echo ready
@@ -266,8 +268,9 @@ class Cluster:
     """The nodes and the bridge between them."""
 
     def __init__(self, name, stage, directory=None, environment=()):
-        self.name = name
         self.stage = os.path.abspath(stage)
+        # Of this checkout: two of them can run the same test side by side.
+        self.name = name = f"{name}-{zlib.crc32(self.stage.encode()) & 0xffff:04x}"
         self.directory = os.path.abspath(directory or f"/tmp/lockstep-{name}")
         self.hub = f"lockstep-{name}"
         self.tag = f"{sum(map(ord, name)) % 1000:03d}"

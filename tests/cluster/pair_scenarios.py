@@ -5,77 +5,9 @@
 
 import os
 import subprocess
-import sys
 
-from nodes import Cluster, Failed, main, resource_text, run_scenarios, until
-
-DISK = 64 << 20
-
-
-def expect(condition, text):
-    if not condition:
-        raise Failed(text)
-
-
-def ended(done, code, *words):
-    expect(done.returncode == code, f"exit {done.returncode}, expected {code}\n{done.stdout}")
-    for each in words:
-        expect(each in done.stdout, f"{each!r} is not in:\n{done.stdout}")
-
-
-class Pair:
-    """alpha's disk can be made to fail."""
-
-    def __init__(self, cluster):
-        self.alpha, self.beta = cluster.node("alpha"), cluster.node("beta")
-        self.faults = self.alpha.add_faulty_disk("sdb1", DISK)
-        self.beta.add_disk("sdb1", DISK)
-        for node in (self.alpha, self.beta):
-            node.start()
-
-    def configure(self, **options):
-        for node in (self.alpha, self.beta):
-            node.write("/etc/drbd.conf", resource_text("r0", [self.alpha, self.beta], **options))
-
-    def fresh(self, primary=None, **options):
-        """Both new, in sync, `primary` promoted."""
-        self.heal()
-        for node in (self.alpha, self.beta):
-            node.try_run("drbdadm", "down", "r0")
-        self.configure(**options)
-        for node in (self.alpha, self.beta):
-            node.run("drbdadm", "--", "--force", "create-md", "r0")
-            node.run("drbdadm", "up", "r0")
-        self.alpha.wait_for("Connected", "Inconsistent/Inconsistent")
-        self.alpha.run("drbdadm", "--", "--clear-bitmap", "new-current-uuid", "r0")
-        self.in_sync()
-        if primary is not None:
-            primary.run("drbdadm", "primary", "r0")
-
-    def in_sync(self):
-        for node in (self.alpha, self.beta):
-            node.wait_for("Connected", "UpToDate/UpToDate")
-
-    def fail(self, *kinds):
-        for each in kinds:
-            with open(f"{self.faults}.{each}", "w", encoding="ascii"):
-                pass
-
-    def heal(self):
-        for each in ("read", "write"):
-            if os.path.exists(f"{self.faults}.{each}"):
-                os.unlink(f"{self.faults}.{each}")
-
-    @staticmethod
-    def write(node, mib=1, seek=0):
-        return node.shell(f"dd if=/dev/urandom of=/dev/drbd0 bs=64k count={mib * 16} "
-                          f"seek={seek * 16} oflag=direct conv=fsync status=none")
-
-    @staticmethod
-    def checksum(node, mib=1, seek=0):
-        return node.shell("set -o pipefail; " f"dd if=/dev/drbd0 bs=64k count={mib * 16} skip={seek * 16} "
-                          "iflag=direct status=none | sha256sum").split()[0]
-
+from nodes import Failed, main, until
+from pair import ended, expect, run_pair
 
 # --- the first session ---
 
@@ -219,7 +151,8 @@ def fence_peer_decides_over_frozen_writes(pair):
                         'done; exit 4";')
     pair.alpha.shell("rm -f /tmp/asked /tmp/answer")
     pair.beta.link(False)
-    until(lambda: os.path.exists("/tmp/asked"), "fence-peer to be called", 20)
+    until(lambda: pair.alpha.try_run("test", "-e", "/tmp/asked").returncode == 0,
+          "fence-peer to be called", 20)
     writer = subprocess.Popen(pair.alpha.command(
         "dd", "if=/dev/zero", "of=/dev/drbd0", "bs=4k", "count=1", "oflag=direct"),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -292,11 +225,5 @@ SCENARIOS = [
 ]
 
 
-def scenarios():
-    with Cluster("pair", sys.argv[1]) as cluster:
-        wanted = [each for each in SCENARIOS if len(sys.argv) < 3 or sys.argv[2] in each.__name__]
-        return 1 if run_scenarios(wanted, Pair(cluster)) else 0
-
-
 if __name__ == "__main__":
-    main(scenarios)
+    main(lambda: run_pair("pair", SCENARIOS))
