@@ -5,17 +5,13 @@
 #include "kernel/replica/machinery.hpp"
 
 namespace lockstep::replica {
-namespace {
 
 // Packets that may wait on a channel. Producers slow down long before; when it is full the
 // connection is beyond repair and is dropped.
-constexpr std::size_t data_packets_max = 6144;
-constexpr std::size_t meta_packets_max = 4096;
-
-} // namespace
-
 link::link(machinery& all)
-    : all_(all), output_{packet_queue(data_packets_max), packet_queue(meta_packets_max)},
+    : all_(all), output_{packet_queue(all.memory.application_requests_max +
+                                      all.memory.peer_requests_max / 2),
+                         packet_queue(all.memory.peer_requests_max)},
       input_{wire::packet_stream(wire::socket_kind::data),
              wire::packet_stream(wire::socket_kind::meta)} {}
 

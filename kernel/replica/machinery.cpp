@@ -7,10 +7,6 @@
 namespace lockstep::replica {
 namespace {
 
-// Parts of application requests under way; what is beyond waits in its front end.
-constexpr std::size_t application_requests_max = 4096;
-// What the peer and the resync may have under way here.
-constexpr std::size_t peer_requests_max = 4096;
 // How long a demotion waits for the last requests.
 constexpr instant idle_wait_max = 10 * nanoseconds_per_second;
 
@@ -19,9 +15,9 @@ constexpr instant idle_wait_max = 10 * nanoseconds_per_second;
 machinery::machinery(std::string given_name, ports& out, memory_pools pools,
                      const options::resource_options& given)
     : name(std::move(given_name)), world(out), memory(pools), resource_options(given),
-      application_pool(application_requests_max), peer_pool(peer_requests_max), link(*this),
-      receiver(*this), keepalive(*this), states(*this), helpers(*this), fencing(*this),
-      disks(*this), epochs(*this, application_requests_max), writes(*this), reads(*this),
+      application_pool(pools.application_requests_max), peer_pool(pools.peer_requests_max),
+      link(*this), receiver(*this), keepalive(*this), states(*this), helpers(*this), fencing(*this),
+      disks(*this), epochs(*this, pools.application_requests_max), writes(*this), reads(*this),
       peers(*this), handshake(*this), sizes(*this), exchange(*this), resync(*this), verify(*this),
       commands(*this), idle_deadline_(clock, [this] { answer_idle(false); }) {}
 

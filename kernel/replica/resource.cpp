@@ -85,4 +85,9 @@ resource_status resource::status() const {
     return view_status(*machinery_);
 }
 
+state::volume_state resource::state_of(volume_number number) const {
+    const volume* found = machinery_->find(number);
+    return found != nullptr ? found->state : machinery_->common;
+}
+
 } // namespace lockstep::replica

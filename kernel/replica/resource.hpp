@@ -57,6 +57,10 @@ struct output_segment {
 // Memory that the host provides, fixed for the life of the resource.
 struct memory_pools {
     buffer_pool& peer; // payloads received from the peer, resync and verify
+    // Parts of the application's requests under way; what is beyond waits in its front end.
+    std::size_t application_requests_max = 4096;
+    // What the peer and the resync may have under way here.
+    std::size_t peer_requests_max = 4096;
 };
 
 class machinery;
@@ -124,6 +128,8 @@ public:
     outcome change_resource_options(const options::resource_options& options);
 
     resource_status status() const;
+    // What of it changes most often, without the rest.
+    state::volume_state state_of(volume_number volume) const;
 
 private:
     std::unique_ptr<machinery> machinery_;

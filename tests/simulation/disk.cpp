@@ -1,5 +1,6 @@
 #include "disk.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -15,15 +16,51 @@ bool changes(const replica::disk_request& request) {
     return request.op != operation::read && request.op != operation::flush;
 }
 
+constexpr std::array<std::byte, 4096> zeroes{};
+
 } // namespace
+
+disk::disk(event_queue& events, random_source& random, std::uint64_t sectors)
+    : events_(events), random_(random), sectors_(sectors),
+      chunks_(static_cast<chunk**>(std::calloc(sectors / chunk_sectors + 1, sizeof(chunk*)))) {
+    LOCKSTEP_CHECK(chunks_ != nullptr);
+}
+
+disk::~disk() {
+    drop_chunks();
+}
+
+void disk::drop_chunks() {
+    for (const std::uint64_t index : made_) {
+        delete chunks_[index];
+        chunks_[index] = nullptr;
+    }
+    made_.clear();
+    dirty_.clear();
+}
+
+disk::chunk& disk::chunk_at(std::uint64_t index) {
+    chunk*& place = chunks_[index];
+    if (place == nullptr) {
+        place = new chunk;
+        made_.push_back(index);
+    }
+    return *place;
+}
+
+void disk::complain(const std::string& about) const {
+    if (on_complaint) {
+        on_complaint(about);
+    }
+}
 
 void disk::submit(replica::disk_request& request,
                   std::function<void(replica::disk_request&, int)> ended) {
-    if (complaint_.empty() && request.op != operation::flush &&
+    if (request.op != operation::flush &&
         (request.offset % sector_bytes != 0 || request.size % sector_bytes != 0 ||
          request.size == 0 || request.offset + request.size > sectors_ * sector_bytes)) {
-        complaint_ = fmt::format("a request for {} bytes at {} of a disk of {} sectors",
-                                 request.size, request.offset, sectors_);
+        complain(fmt::format("a request for {} bytes at {} of a disk of {} sectors", request.size,
+                             request.offset, sectors_));
     }
     check_overlap(request);
     const std::uint64_t id = next_id_++;
@@ -39,9 +76,9 @@ void disk::check_overlap(const replica::disk_request& request) {
     for (const auto& [id, other] : under_way_) {
         const auto& theirs = *other.request;
         if (changes(theirs) && theirs.offset < request.offset + request.size &&
-            request.offset < theirs.offset + theirs.size && complaint_.empty()) {
-            complaint_ = fmt::format("two writes at a time: {}+{} and {}+{}", request.offset,
-                                     request.size, theirs.offset, theirs.size);
+            request.offset < theirs.offset + theirs.size) {
+            complain(fmt::format("two writes at a time: {}+{} and {}+{}", request.offset,
+                                 request.size, theirs.offset, theirs.size));
         }
     }
 }
@@ -60,6 +97,12 @@ void disk::unhang() {
     for (const auto& [id, each] : under_way_) {
         schedule(id);
     }
+}
+
+void disk::replace() {
+    LOCKSTEP_CHECK(under_way_.empty());
+    drop_chunks();
+    faults.dead = false;
 }
 
 void disk::finish(std::uint64_t id) {
@@ -86,50 +129,97 @@ void disk::finish(std::uint64_t id) {
         apply(request, request.fua && !sabotage.ignore_fua && !fails, fails);
     }
     ++stamp_;
+    errors_ += fails ? 1 : 0;
     ended.ended(request, fails ? EIO : 0);
 }
 
 void disk::apply(const replica::disk_request& request, bool durable, bool torn) {
-    static const sector zeroes{};
-    for (std::uint64_t done = 0; done < request.size; done += sector_bytes) {
-        if (torn && random_.percent(50)) {
-            continue;
+    const std::uint64_t end = (request.offset + request.size) / sector_bytes;
+    const std::byte* from = request.memory;
+    for (std::uint64_t at = request.offset / sector_bytes; at < end;) {
+        const std::uint64_t stop = std::min(end, (at / chunk_sectors + 1) * chunk_sectors);
+        const auto count = static_cast<unsigned>(stop - at);
+        unsigned mask = (1U << count) - 1;
+        for (unsigned bit = 0; torn && bit < count; ++bit) {
+            if (random_.percent(50)) {
+                mask &= ~(1U << bit);
+            }
         }
-        const std::byte* from =
-            request.op == operation::write ? request.memory + done : zeroes.data();
-        put((request.offset + done) / sector_bytes, from, durable);
+        const bool has_data = request.op == operation::write;
+        put(at, mask, has_data ? from : zeroes.data(), durable);
+        from += has_data ? count * sector_bytes : 0;
+        at = stop;
     }
 }
 
-void disk::put(std::uint64_t at, const std::byte* content, bool durable) {
-    if (durable) {
-        cached_.erase(at);
-        auto& place = durable_[at];
-        if (place == nullptr) {
-            place = std::make_unique<sector>();
-        }
-        std::memcpy(place->data(), content, sector_bytes);
+std::unique_ptr<disk::chunk_content> disk::blank() {
+    if (spare_.empty()) {
+        return std::make_unique<chunk_content>();
+    }
+    auto made = std::move(spare_.back());
+    spare_.pop_back();
+    return made;
+}
+
+// Sectors from `at` on, all in one chunk; bit n of the mask: the n-th of them is written.
+void disk::put(std::uint64_t at, unsigned mask, const std::byte* first_sector, bool durable) {
+    const std::uint64_t index = at / chunk_sectors;
+    const unsigned shift = at % chunk_sectors;
+    if (mask == 0) {
         return;
     }
-    auto copy = std::make_unique<sector>();
-    std::memcpy(copy->data(), content, sector_bytes);
-    cached_[at].push_back({stamp_, std::move(copy)});
+    chunk& into = chunk_at(index);
+    chunk_content* content = &into.durable;
+    if (durable) {
+        for (version& each : into.cached) {
+            each.mask &= ~(mask << shift);
+        }
+    } else {
+        if (into.cached.empty()) {
+            dirty_.push_back(index);
+        }
+        into.cached.push_back({stamp_, mask << shift, blank()});
+        content = into.cached.back().content.get();
+    }
+    for (unsigned bit = 0; mask >> bit != 0; ++bit) {
+        if ((mask >> bit & 1U) != 0) {
+            std::memcpy(content->data() + (shift + bit) * sector_bytes,
+                        first_sector + bit * sector_bytes, sector_bytes);
+        }
+    }
 }
 
-void disk::harden(std::uint64_t stamp) {
-    for (auto each = cached_.begin(); each != cached_.end();) {
-        auto& versions = each->second;
-        std::size_t certain = 0;
-        while (certain < versions.size() && versions[certain].stamp < stamp) {
-            ++certain;
-        }
-        if (certain > 0) {
-            durable_[each->first] = std::move(versions[certain - 1].content);
-            versions.erase(versions.begin(),
-                           versions.begin() + static_cast<std::ptrdiff_t>(certain));
-        }
-        each = versions.empty() ? cached_.erase(each) : std::next(each);
+namespace {
+
+template <class Content>
+void copy_sectors(unsigned mask, const Content& from, Content& to) {
+    if (mask == 0xff) {
+        to = from;
+        return;
     }
+    for (unsigned bit = 0; mask >> bit != 0; ++bit) {
+        if ((mask >> bit & 1U) != 0) {
+            std::memcpy(to.data() + bit * sector_bytes, from.data() + bit * sector_bytes,
+                        sector_bytes);
+        }
+    }
+}
+
+} // namespace
+
+void disk::harden(std::uint64_t stamp) {
+    std::erase_if(dirty_, [&](std::uint64_t index) {
+        chunk& each = *chunks_[index];
+        std::size_t certain = 0;
+        while (certain < each.cached.size() && each.cached[certain].stamp < stamp) {
+            version& done = each.cached[certain++];
+            copy_sectors(done.mask, *done.content, each.durable);
+            spare_.push_back(std::move(done.content));
+        }
+        each.cached.erase(each.cached.begin(),
+                          each.cached.begin() + static_cast<std::ptrdiff_t>(certain));
+        return each.cached.empty();
+    });
 }
 
 void disk::crash() {
@@ -139,38 +229,61 @@ void disk::crash() {
         }
     }
     under_way_.clear();
-    const unsigned lost_percent = static_cast<unsigned>(random_.below(101));
-    for (auto& [at, versions] : cached_) {
-        if (random_.percent(lost_percent)) {
-            continue;
+    const auto lost_percent = static_cast<unsigned>(random_.below(101));
+    for (const std::uint64_t index : dirty_) {
+        chunk& each = *chunks_[index];
+        for (unsigned bit = 0; bit < chunk_sectors; ++bit) {
+            const unsigned mask = 1U << bit;
+            const auto wrote = [mask](const version& one) { return (one.mask & mask) != 0; };
+            const auto count = std::ranges::count_if(each.cached, wrote);
+            if (count == 0 || random_.percent(lost_percent)) {
+                continue;
+            }
+            std::uint64_t chosen = random_.below(static_cast<std::uint64_t>(count));
+            for (const version& one : each.cached) {
+                if (wrote(one) && chosen-- == 0) {
+                    copy_sectors(mask, *one.content, each.durable);
+                    break;
+                }
+            }
         }
-        durable_[at] = std::move(versions[random_.below(versions.size())].content);
+        each.cached.clear();
     }
-    cached_.clear();
-}
-
-const sector* disk::find(std::uint64_t at) const {
-    if (const auto cached = cached_.find(at); cached != cached_.end()) {
-        return cached->second.back().content.get();
-    }
-    const auto stored = durable_.find(at);
-    return stored == durable_.end() ? nullptr : stored->second.get();
+    dirty_.clear();
 }
 
 void disk::read_now(std::uint64_t offset, byte_span into) const {
-    for (std::size_t done = 0; done < into.size(); done += sector_bytes) {
-        const sector* content = find((offset + done) / sector_bytes);
-        if (content == nullptr) {
-            std::memset(into.data() + done, 0, sector_bytes);
+    for (std::size_t done = 0; done < into.size();) {
+        const std::uint64_t at = (offset + done) / sector_bytes;
+        const std::uint64_t shift = at % chunk_sectors;
+        const std::size_t part =
+            std::min(into.size() - done, (chunk_sectors - shift) * sector_bytes);
+        const chunk* found = chunks_[at / chunk_sectors];
+        std::byte* to = into.data() + done;
+        if (found == nullptr) {
+            std::memset(to, 0, part);
         } else {
-            std::memcpy(into.data() + done, content->data(), sector_bytes);
+            std::memcpy(to, found->durable.data() + shift * sector_bytes, part);
+            for (const version& each : found->cached) {
+                for (std::size_t bit = shift; bit < shift + part / sector_bytes; ++bit) {
+                    if ((each.mask >> bit & 1U) != 0) {
+                        std::memcpy(to + (bit - shift) * sector_bytes,
+                                    each.content->data() + bit * sector_bytes, sector_bytes);
+                    }
+                }
+            }
         }
+        done += part;
     }
 }
 
 void disk::write_now(std::uint64_t offset, const_byte_span from) {
-    for (std::size_t done = 0; done < from.size(); done += sector_bytes) {
-        put((offset + done) / sector_bytes, from.data() + done, true);
+    for (std::size_t done = 0; done < from.size();) {
+        const std::uint64_t at = (offset + done) / sector_bytes;
+        const std::size_t part = std::min<std::size_t>(
+            from.size() - done, (chunk_sectors - at % chunk_sectors) * sector_bytes);
+        put(at, (1U << (part / sector_bytes)) - 1, from.data() + done, true);
+        done += part;
     }
 }
 

@@ -2,15 +2,17 @@
 // certain only when a flush that was submitted after its end has ended, or if it was written with
 // FUA. At a crash each sector that is not certain keeps its last durable content or any later one,
 // and each sector of a write under way may or may not have got there.
+//
+// Only what was ever written takes memory and time, however large the disk is.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "event_queue.hpp"
@@ -40,8 +42,10 @@ struct disk_sabotage {
 
 class disk {
 public:
-    disk(event_queue& events, random_source& random, std::uint64_t sectors)
-        : events_(events), random_(random), sectors_(sectors) {}
+    disk(event_queue& events, random_source& random, std::uint64_t sectors);
+    ~disk();
+    disk(const disk&) = delete;
+    disk& operator=(const disk&) = delete;
 
     std::uint64_t sectors() const { return sectors_; }
     disk_faults faults;
@@ -54,44 +58,65 @@ public:
     void crash();
     // Requests that hang go on (or fail).
     void unhang();
+    // A new, empty disk of the same size in its place. Nothing may be under way.
+    void replace();
 
     // For tools and checkers: at once, durable, without faults.
     void read_now(std::uint64_t offset, byte_span into) const;
     void write_now(std::uint64_t offset, const_byte_span from);
     // The cache has written back by itself.
     void write_back() { harden(++stamp_); }
-    // Something that broke the rules of a disk's use; empty if nothing did.
-    const std::string& complaint() const { return complaint_; }
+    // Called with something that broke the rules of a disk's use.
+    std::function<void(const std::string&)> on_complaint;
     std::size_t under_way() const { return under_way_.size(); }
+    std::uint64_t errors() const { return errors_; }
 
 private:
+    static constexpr std::uint64_t chunk_sectors = 8;
+    static constexpr std::size_t chunk_bytes = chunk_sectors * sector_bytes;
+    using chunk_content = std::array<std::byte, chunk_bytes>;
+
+    // What a write left in the cache for one chunk.
     struct version {
         std::uint64_t stamp;
-        std::unique_ptr<sector> content;
+        unsigned mask; // a bit for each sector that it wrote
+        std::unique_ptr<chunk_content> content;
+    };
+    struct chunk {
+        chunk_content durable{};
+        std::vector<version> cached; // oldest first
     };
     struct pending {
         replica::disk_request* request;
         std::function<void(replica::disk_request&, int)> ended;
         std::uint64_t stamp; // of a flush: what was reported before it
     };
+    struct released {
+        void operator()(void* memory) const noexcept { std::free(memory); }
+    };
 
     void schedule(std::uint64_t id);
     void finish(std::uint64_t id);
     void apply(const replica::disk_request& request, bool durable, bool torn);
-    void put(std::uint64_t at, const std::byte* content, bool durable);
+    void put(std::uint64_t at, unsigned mask, const std::byte* first_sector, bool durable);
     void harden(std::uint64_t stamp);
-    const sector* find(std::uint64_t at) const;
+    chunk& chunk_at(std::uint64_t index);
+    std::unique_ptr<chunk_content> blank();
+    void drop_chunks();
     void check_overlap(const replica::disk_request& request);
+    void complain(const std::string& about) const;
 
     event_queue& events_;
     random_source& random_;
     std::uint64_t sectors_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<sector>> durable_;
-    std::map<std::uint64_t, std::vector<version>> cached_;
+    std::unique_ptr<chunk*[], released> chunks_; // zeroed lazily by the C library
+    std::vector<std::uint64_t> made_;            // indices of the chunks that exist
+    std::vector<std::uint64_t> dirty_;           // of those with something cached
+    std::vector<std::unique_ptr<chunk_content>> spare_;
     std::map<std::uint64_t, pending> under_way_;
     std::uint64_t next_id_ = 0;
     std::uint64_t stamp_ = 0;
-    std::string complaint_;
+    std::uint64_t errors_ = 0;
 };
 
 } // namespace lockstep::simulation

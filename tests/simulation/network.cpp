@@ -134,7 +134,7 @@ void network::pump(const shared& link, unsigned side, std::size_t which) {
         return;
     }
     stream& out = link->from[side][which];
-    const std::size_t used = out.on_the_way_bytes + out.arrived.size();
+    const std::size_t used = out.on_the_way_bytes + out.arrived.size() - out.taken;
     if (used >= faults.window_bytes) {
         return; // deliver() comes back when there is room
     }
@@ -153,6 +153,10 @@ void network::pump(const shared& link, unsigned side, std::size_t which) {
         return;
     }
     const std::size_t size = bytes.size();
+    if (which == 0) {
+        speak_dialect(out.sent, bytes);
+    }
+    out.sent += size;
     out.on_the_way_bytes += size;
     out.on_the_way.push_back(std::move(bytes));
     const instant when =
@@ -162,6 +166,22 @@ void network::pump(const shared& link, unsigned side, std::size_t which) {
     nodes_[side]->sent(static_cast<channel>(which), size);
     if (of_[side] == link) {
         want_send(side, static_cast<channel>(which));
+    }
+}
+
+// The first packet of the data channel is CONNECTION_FEATURES under a header of 8 bytes: lowest
+// version, features, highest version, then zeros, of which a Lockstep node uses bytes 16 to 23.
+void network::speak_dialect(std::uint64_t position, std::vector<std::byte>& bytes) const {
+    constexpr std::uint64_t header = 8;
+    std::array<std::byte, 24> wanted{};
+    store_big(wanted.data() + 4, dialect.features);
+    store_big(wanted.data() + 8, dialect.version_max);
+    for (std::uint64_t at = header + 4; at < header + wanted.size(); ++at) {
+        const bool in_words = at < header + 12;
+        const bool in_mark = at >= header + 16 && !dialect.marked;
+        if ((in_words || in_mark) && at >= position && at - position < bytes.size()) {
+            bytes[at - position] = wanted[at - header];
+        }
     }
 }
 
@@ -208,40 +228,39 @@ void network::schedule_deliver(const shared& link, unsigned to, std::size_t whic
 
 void network::deliver(const shared& link, unsigned to, std::size_t which) {
     stream& in = link->from[1 - to][which];
+    const std::size_t waiting = in.arrived.size() - in.taken;
     if (!link->held[to] || nodes_[to] == nullptr || !link->established[to] || in.stalled ||
-        in.arrived.empty()) {
+        waiting == 0) {
         return;
     }
-    std::size_t part = in.arrived.size();
+    std::size_t part = waiting;
     if (random_.percent(10)) {
         part = random_.between(1, part);
     }
     const channel name = static_cast<channel>(which);
+    const const_byte_span offered(in.arrived.data() + in.taken, part);
     const byte_span target = nodes_[to]->machine().receive_target(name);
     std::size_t taken = 0;
     if (!target.empty() && random_.percent(50)) {
         taken = std::min(part, target.size());
-        std::copy_n(in.arrived.begin(), taken, target.begin());
-        in.arrived.erase(in.arrived.begin(),
-                         in.arrived.begin() + static_cast<std::ptrdiff_t>(taken));
+        std::copy_n(offered.begin(), taken, target.begin());
         nodes_[to]->received_in_place(name, taken);
     } else {
-        // A copy: what the node does may end the connection.
-        const std::vector<std::byte> offered(
-            in.arrived.begin(), in.arrived.begin() + static_cast<std::ptrdiff_t>(part));
         in.stalled = true; // unless it takes all; want_receive() may come meanwhile
-        bool& stalled = in.stalled;
         taken = nodes_[to]->receive(name, offered);
-        in.arrived.erase(in.arrived.begin(),
-                         in.arrived.begin() + static_cast<std::ptrdiff_t>(taken));
         if (taken == part) {
-            stalled = false;
+            in.stalled = false;
         }
+    }
+    in.taken += taken;
+    if (in.taken == in.arrived.size()) {
+        in.arrived.clear();
+        in.taken = 0;
     }
     if (!link->held[to]) {
         return;
     }
-    if (!in.arrived.empty() && !in.stalled) {
+    if (in.taken < in.arrived.size() && !in.stalled) {
         schedule_deliver(link, to, which);
     }
     // The window has room again.

@@ -29,11 +29,20 @@ struct network_faults {
     std::size_t window_bytes = 256 * 1024;
 };
 
+// What an older peer would offer: the lesser of the two counts. CONNECTION_FEATURES is rewritten on
+// its way.
+struct network_dialect {
+    std::uint32_t version_max = 101;
+    std::uint32_t features = 15;
+    bool marked = true; // as a Lockstep node
+};
+
 class network {
 public:
     network(event_queue& events, random_source& random) : events_(events), random_(random) {}
 
     network_faults faults;
+    network_dialect dialect;
     void attach(unsigned side, node* who) { nodes_[side] = who; }
 
     // ports::open_link() and the like, of one side.
@@ -50,7 +59,9 @@ public:
 
 private:
     struct stream {
-        std::vector<std::byte> arrived; // at the receiver, not yet taken
+        std::vector<std::byte> arrived; // at the receiver
+        std::size_t taken = 0;          // of these
+        std::uint64_t sent = 0;         // since the beginning
         std::deque<std::vector<std::byte>> on_the_way;
         std::size_t on_the_way_bytes = 0;
         instant last_arrival = 0;
@@ -68,6 +79,7 @@ private:
 
     void try_connect();
     void pump(const shared& link, unsigned side, std::size_t which);
+    void speak_dialect(std::uint64_t position, std::vector<std::byte>& bytes) const;
     void arrive(const shared& link, unsigned side, std::size_t which);
     void deliver(const shared& link, unsigned to, std::size_t which);
     void end_for(const shared& link, unsigned side, int error);

@@ -6,6 +6,9 @@ namespace lockstep::simulation {
 namespace {
 
 constexpr std::size_t client_pool_bytes = 4U << 20U;
+// Few, so that a start is cheap and that they run out now and then.
+constexpr std::size_t application_requests_max = 256;
+constexpr std::size_t peer_requests_max = 1024;
 
 } // namespace
 
@@ -43,9 +46,10 @@ void node::start() {
     client_pool_ =
         std::make_unique<replica::buffer_pool>(byte_span(client_memory_.get(), client_pool_bytes));
     net_.attach(side_, this);
-    resource_ =
-        std::make_unique<replica::resource>(side_ == 0 ? "alpha" : "beta", *this,
-                                            replica::memory_pools{*peer_pool_}, settings_.resource);
+    resource_ = std::make_unique<replica::resource>(
+        side_ == 0 ? "alpha" : "beta", *this,
+        replica::memory_pools{*peer_pool_, application_requests_max, peer_requests_max},
+        settings_.resource);
     for (volume_number number = 0; number < settings_.volumes; ++number) {
         const auto added = resource_->add_volume(number, number);
         LOCKSTEP_CHECK(added.ok);

@@ -58,6 +58,10 @@ public:
 
     replica::resource& machine() { return *resource_; }
     replica::resource_status status() const { return resource_->status(); }
+    // What of it changes most often; cheap enough to be asked after each event.
+    state::volume_state state(volume_number volume = 0) const {
+        return resource_->state_of(volume);
+    }
 
     // Commands with the administrator's habits: apply-al before attach.
     void attach(volume_number volume, replica::on_outcome done);

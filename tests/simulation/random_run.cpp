@@ -128,7 +128,7 @@ private:
 
 std::optional<unsigned> history::primary() {
     for (unsigned side = 0; side < 2; ++side) {
-        if (up(side) && at(side).status().role == role::primary) {
+        if (up(side) && at(side).state().role == role::primary) {
             return side;
         }
     }
@@ -142,16 +142,16 @@ void history::watch() {
         if (!up(side)) {
             continue;
         }
-        const auto status = at(side).status();
         bool alone = false;
         bool behind = false;
-        for (const auto& each : status.volumes) {
-            const bool peer_good = each.state.connection >= connection::connected &&
-                                   each.state.peer_disk == disk::up_to_date;
+        for (volume_number number = 0; number < settings_.volumes; ++number) {
+            const auto now = at(side).state(number);
+            const bool peer_good =
+                now.connection >= connection::connected && now.peer_disk == disk::up_to_date;
             alone |= !peer_good;
-            behind |= each.state.disk != disk::up_to_date;
+            behind |= now.disk != disk::up_to_date;
         }
-        if (status.role == role::primary) {
+        if (at(side).state().role == role::primary) {
             seen_.stale[1 - side] = alone;
             // A Primary whose own disk is not good leans on the peer.
             seen_.stale[side] = behind;
@@ -163,9 +163,10 @@ void history::watch() {
 }
 
 bool history::in_sync(unsigned side) {
-    for (const auto& each : at(side).status().volumes) {
-        if (each.state.connection < connection::connected || each.state.disk != disk::up_to_date ||
-            each.state.peer_disk != disk::up_to_date) {
+    for (volume_number number = 0; number < settings_.volumes; ++number) {
+        const auto now = at(side).state(number);
+        if (now.connection < connection::connected || now.disk != disk::up_to_date ||
+            now.peer_disk != disk::up_to_date) {
             return false;
         }
     }
@@ -229,7 +230,7 @@ void history::crash_node(unsigned side, bool noticed) {
         return;
     }
     watch();
-    const bool was_primary = at(side).status().role == role::primary;
+    const bool was_primary = at(side).state().role == role::primary;
     const unsigned other = 1 - side;
     const bool other_has_all = up(other) && seen_.has_all(other);
     ++result_.crashes;
@@ -337,7 +338,7 @@ void history::command_step() {
         }
         break;
     case 4:
-        if (at(side).status().role == role::primary) {
+        if (at(side).state().role == role::primary) {
             ask([&](replica::on_outcome done) { machine.secondary(std::move(done)); });
         }
         break;

@@ -19,6 +19,14 @@ world::world(std::uint64_t seed, const node_settings& settings)
                            from == 0 ? 'A' : 'B', text);
             }
         };
+        for (volume_number number = 0; number < settings.volumes; ++number) {
+            for (disk* one :
+                 {&nodes[side]->data_disk(number), &nodes[side]->metadata_disk(number)}) {
+                one->on_complaint = [this, side](const std::string& about) {
+                    fail_with(fmt::format("node {}: {}", side == 0 ? 'A' : 'B', about));
+                };
+            }
+        }
         nodes[side]->on_abandoned = [this](client_request& request) {
             if (request.tag != 0) {
                 models[request.io.volume].abandon(request.tag);
@@ -48,14 +56,6 @@ void world::after_event() {
     for (auto& each : nodes) {
         while (each->alive() && each->deadline() <= events.now()) {
             each->expire();
-        }
-        for (volume_number number = 0; number < settings_.volumes; ++number) {
-            for (disk* one : {&each->data_disk(number), &each->metadata_disk(number)}) {
-                if (!one->complaint().empty()) {
-                    fail_with(fmt::format("node {}: {}", each->side() == 0 ? 'A' : 'B',
-                                          one->complaint()));
-                }
-            }
         }
     }
 }
@@ -249,10 +249,10 @@ bool world::is_in_sync() const {
         if (!each->alive()) {
             return false;
         }
-        for (const auto& one : each->status().volumes) {
-            if (one.state.connection != state::connection::connected ||
-                one.state.disk != state::disk::up_to_date ||
-                one.state.peer_disk != state::disk::up_to_date) {
+        for (volume_number number = 0; number < settings_.volumes; ++number) {
+            const auto now = each->state(number);
+            if (now.connection != state::connection::connected ||
+                now.disk != state::disk::up_to_date || now.peer_disk != state::disk::up_to_date) {
                 return false;
             }
         }
