@@ -125,10 +125,12 @@ replica::buffer_ref node::client_buffer(std::uint32_t size) {
 void node::submit(std::unique_ptr<client_request> request) {
     replica::io_request& io = request->io;
     clients_.emplace(&io, std::move(request));
+    const replica_scope scope(true);
     resource_->submit(io);
 }
 
 void node::io_done(replica::io_request& request, int error) {
+    const replica_scope scope(false);
     // Reported at once to the model: a crash right after it must not take it back. The memory of
     // the request goes with the event after this one.
     const auto found = clients_.find(&request);
@@ -147,21 +149,25 @@ instant node::deadline() const {
 }
 
 void node::expire() {
+    const replica_scope scope(true);
     resource_->expire();
 }
 
 void node::submit(replica::disk_request& request) {
+    const replica_scope scope(false);
     disk& device = request.device == replica::backing::data ? data_disk(request.volume)
                                                             : metadata_disk(request.volume);
     device.submit(request,
                   [this, incarnation = incarnation_](replica::disk_request& done, int error) {
                       if (incarnation == incarnation_) {
+                          const replica_scope back(true);
                           resource_->disk_done(done, error);
                       }
                   });
 }
 
 void node::run_helper(const replica::helper_call& call) {
+    const replica_scope scope(false);
     ++helpers_called[call.name];
     const auto found = helper_answers.find(call.name);
     const helper_answer answer = found != helper_answers.end() ? found->second : helper_answer{};
@@ -171,18 +177,21 @@ void node::run_helper(const replica::helper_call& call) {
     events_.after(answer.delay,
                   [this, id = call.id, code = answer.exit_code, incarnation = incarnation_] {
                       if (incarnation == incarnation_) {
+                          const replica_scope back(true);
                           resource_->helper_done(id, code);
                       }
                   });
 }
 
 void node::changed() {
+    const replica_scope scope(false);
     if (on_changed && resource_ != nullptr) {
         on_changed();
     }
 }
 
 void node::log(replica::log_level, std::string_view text) {
+    const replica_scope scope(false);
     if (on_log) {
         on_log(side_, text);
     }

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "disk.hpp"
@@ -41,6 +42,22 @@ struct client_request {
     replica::io_request io;
     std::uint64_t tag = 0; // the caller's
     std::function<void(client_request&, int error)> done;
+};
+
+// Tells whether the code that runs is the replica's own: true from a call into it on, false while
+// it is inside one of its ports.
+class replica_scope {
+public:
+    explicit replica_scope(bool inside) : outer_(std::exchange(now_, inside)) {}
+    ~replica_scope() { now_ = outer_; }
+    replica_scope(const replica_scope&) = delete;
+    replica_scope& operator=(const replica_scope&) = delete;
+
+    static bool inside() { return now_; }
+
+private:
+    static inline bool now_ = false;
+    bool outer_;
 };
 
 class node final : public replica::ports {
@@ -90,26 +107,47 @@ public:
 
     // Events of the network.
     void link_established(bool resolve_conflicts) {
+        const replica_scope scope(true);
         resource_->link_established(resolve_conflicts);
     }
-    void link_lost(channel which, int error) { resource_->link_lost(which, error); }
+    void link_lost(channel which, int error) {
+        const replica_scope scope(true);
+        resource_->link_lost(which, error);
+    }
     std::size_t receive(channel which, const_byte_span bytes) {
+        const replica_scope scope(true);
         return resource_->receive(which, bytes);
     }
     void received_in_place(channel which, std::size_t count) {
+        const replica_scope scope(true);
         resource_->received_in_place(which, count);
     }
-    void sent(channel which, std::size_t bytes) { resource_->sent(which, bytes); }
+    void sent(channel which, std::size_t bytes) {
+        const replica_scope scope(true);
+        resource_->sent(which, bytes);
+    }
 
     // --- ports ---
     instant now() const override { return events_.now(); }
     std::uint64_t random_number() override { return random_.next(); }
     void submit(replica::disk_request& request) override;
     void release_disk(volume_number) override {}
-    void open_link(const options::net_options&) override { net_.open(side_); }
-    void close_link() override { net_.close(side_); }
-    void want_send(channel which) override { net_.want_send(side_, which); }
-    void want_receive(channel which) override { net_.want_receive(side_, which); }
+    void open_link(const options::net_options&) override {
+        const replica_scope scope(false);
+        net_.open(side_);
+    }
+    void close_link() override {
+        const replica_scope scope(false);
+        net_.close(side_);
+    }
+    void want_send(channel which) override {
+        const replica_scope scope(false);
+        net_.want_send(side_, which);
+    }
+    void want_receive(channel which) override {
+        const replica_scope scope(false);
+        net_.want_receive(side_, which);
+    }
     void io_done(replica::io_request& request, int error) override;
     bool in_use(volume_number) override { return device_in_use; }
     void size_changed(volume_number, std::uint64_t) override {}

@@ -6,6 +6,7 @@
 namespace {
 
 std::size_t allocations = 0;
+bool (*counts)() = nullptr;
 
 } // namespace
 
@@ -13,8 +14,12 @@ std::size_t lockstep::support::allocation_count() {
     return allocations;
 }
 
+void lockstep::support::count_allocations_while(bool (*condition)()) {
+    counts = condition;
+}
+
 void* operator new(std::size_t size) {
-    ++allocations;
+    allocations += counts == nullptr || counts() ? 1 : 0;
     if (void* const memory = std::malloc(size > 0 ? size : 1)) {
         return memory;
     }
