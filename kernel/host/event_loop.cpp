@@ -24,6 +24,8 @@ constexpr unsigned flag_choices[] = {
     0,
 };
 
+constexpr int deferred_rounds = 4;
+
 } // namespace
 
 struct event_loop::ring {
@@ -77,6 +79,8 @@ result<std::unique_ptr<event_loop>> event_loop::create(unsigned entries) {
     }
     made->open = true;
     io_uring_ring_dontfork(&made->uring);
+    // Spares each call the search for the descriptor; older kernels can't, and need not.
+    [[maybe_unused]] const int registered = io_uring_register_ring_fd(&made->uring);
     auto loop = std::unique_ptr<event_loop>(new event_loop(std::move(made)));
     return loop;
 }
@@ -225,7 +229,7 @@ void event_loop::defer(deferred& which) {
         return;
     }
     which.waiting = true;
-    which.pass = pass_;
+    which.round = round_;
     which.next = nullptr;
     (deferred_last_ != nullptr ? deferred_last_->next : deferred_first_) = &which;
     deferred_last_ = &which;
@@ -314,12 +318,16 @@ void event_loop::run_timers() {
 }
 
 void event_loop::run_deferred() {
-    // Calls deferred meanwhile wait for the next pass, so that they cannot starve the ring.
-    ++pass_;
-    while (deferred_first_ != nullptr && deferred_first_->pass != pass_) {
-        deferred& one = *deferred_first_;
-        remove(one);
-        one.run(one);
+    // A call often defers the next one: a request ends, its reply is gathered. A few rounds are
+    // made, so that what they ask for goes to the kernel at once; those who go on wait for the next
+    // pass, so that they cannot starve the ring.
+    for (int round = 0; round < deferred_rounds && deferred_first_ != nullptr; ++round) {
+        ++round_;
+        while (deferred_first_ != nullptr && deferred_first_->round != round_) {
+            deferred& one = *deferred_first_;
+            remove(one);
+            one.run(one);
+        }
     }
 }
 

@@ -67,7 +67,7 @@ struct deferred {
 
     function run = nullptr;
     deferred* next = nullptr; // the loop's
-    unsigned pass = 0;
+    unsigned round = 0;
     bool waiting = false;
 };
 
@@ -152,7 +152,7 @@ private:
     instant now_ = 0;
     bool stopped_ = false;
     timer* timers_ = nullptr; // ordered by time
-    unsigned pass_ = 0;
+    unsigned round_ = 0;      // of deferred calls
     deferred* deferred_first_ = nullptr;
     deferred* deferred_last_ = nullptr;
     deadline_source* source_ = nullptr;

@@ -193,19 +193,57 @@ struct again : deferred {
     int count = 0;
 };
 
-void a_call_that_defers_itself_runs_once_a_pass(void**) {
+void a_call_that_defers_itself_lets_the_ring_have_its_turn(void**) {
     auto loop = make_loop();
     again one(*loop);
+    int pipe[2] = {-1, -1};
+    assert_int_equal(::pipe2(pipe, O_CLOEXEC), 0);
+    const owned_fd reading(pipe[0]);
+    const owned_fd writing(pipe[1]);
+    char byte = 0;
+    recorder read;
+    loop->read(read, reading.get(), &byte, 1, event_loop::no_offset);
     loop->defer(one);
     loop->defer(one);
     loop->run_once(second);
-    assert_int_equal(one.count, 1);
-    loop->run_once(second);
-    assert_int_equal(one.count, 2);
+    const int in_a_pass = one.count;
+    assert_true(in_a_pass >= 1 && in_a_pass < 100);
+    assert_int_equal(::write(writing.get(), "x", 1), 1);
+    run_until(*loop, [&] { return read.results.size() == 1; });
+    assert_true(one.count > in_a_pass);
+    const int count = one.count;
     loop->remove(one);
     loop->run_once(0);
-    assert_int_equal(one.count, 2);
+    assert_int_equal(one.count, count);
     assert_false(one.waiting);
+}
+
+struct relay : deferred {
+    explicit relay(event_loop& loop_) : deferred(called), loop(loop_) {}
+    static void called(deferred& self) {
+        auto& own = static_cast<relay&>(self);
+        ++own.count;
+        if (own.following != nullptr) {
+            own.loop.defer(*own.following);
+        }
+    }
+    event_loop& loop;
+    deferred* following = nullptr;
+    int count = 0;
+};
+
+void what_a_call_defers_is_done_in_the_same_pass(void**) {
+    auto loop = make_loop();
+    relay last(*loop);
+    relay middle(*loop);
+    relay first(*loop);
+    first.following = &middle;
+    middle.following = &last;
+    loop->defer(first);
+    loop->run_once(second);
+    assert_int_equal(first.count, 1);
+    assert_int_equal(middle.count, 1);
+    assert_int_equal(last.count, 1);
 }
 
 struct source : deadline_source {
@@ -274,7 +312,8 @@ int main() {
         cmocka_unit_test(a_multishot_poll_reports_each_event_until_cancelled),
         cmocka_unit_test(timers_fire_in_the_order_of_their_times),
         cmocka_unit_test(setting_a_timer_again_moves_it),
-        cmocka_unit_test(a_call_that_defers_itself_runs_once_a_pass),
+        cmocka_unit_test(a_call_that_defers_itself_lets_the_ring_have_its_turn),
+        cmocka_unit_test(what_a_call_defers_is_done_in_the_same_pass),
         cmocka_unit_test(the_deadline_source_is_called_when_its_time_has_come),
         cmocka_unit_test(run_ends_with_stop),
         cmocka_unit_test(socket_messages_pass_through_the_loop),
