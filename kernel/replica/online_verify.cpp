@@ -99,6 +99,10 @@ bool online_verify::ask_next(volume& target) {
     read->sector = sector;
     read->size = size;
     read->block_id = wire::block_id_resync;
+    if (all_.peers.write_on_its_way(target, *read)) {
+        all_.peers.release(*read);
+        return false; // it has come, and waits for its turn: ours comes behind it
+    }
     // The application's writes wait until the answer has been compared; the peer's go on, as the
     // answer may wait for them, and spoil the comparison.
     peer_writes::hold_asked(target, *read);

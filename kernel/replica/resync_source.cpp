@@ -100,8 +100,12 @@ void resync_runner::retry(peer_request& request) {
         target.in_flight.insert(request.interval, request.sector, request.sectors());
     }
     if (!request.buffer && !find_buffer(request)) {
-        target.in_flight.erase(request.interval);
-        target.retry_overlaps = true;
+        // What the application writes before a block is compared would make it look different; the
+        // peer's writes, which bring buffers back, do not wait for such a block.
+        if (request.what != peer_request::kind::verify_read) {
+            target.in_flight.erase(request.interval);
+            target.retry_overlaps = true;
+        }
         target.reads_waiting.push_back(request);
         return;
     }
