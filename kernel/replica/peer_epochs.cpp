@@ -7,25 +7,39 @@ namespace lockstep::replica {
 
 using wire::command;
 
-peer_epoch* peer_writes::find(std::uint64_t serial) const {
-    for (peer_epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
-        if (each->serial == serial) {
-            return each;
-        }
+peer_epoch* peer_writes::epoch_of(const peer_request& write) {
+    return write.of != nullptr && write.of->serial == write.epoch_serial ? write.of : nullptr;
+}
+
+// The one that takes what arrives now; null, and the link dropped, if there are too many.
+peer_epoch* peer_writes::open_epoch() {
+    peer_epoch* open = epochs_.back();
+    if (open != nullptr && !open->ended) {
+        return open;
     }
-    return nullptr;
+    open = pool_.take();
+    if (open == nullptr) {
+        all_.states.drop_link(state::connection::protocol_error, "too many barriers");
+        return nullptr;
+    }
+    open->serial = next_serial_++;
+    epochs_.push_back(*open);
+    return open;
+}
+
+// Does an earlier one hold it back? Asked for the last one only.
+bool peer_writes::must_wait(const peer_epoch& in) const {
+    return holding_ > (in.holds_later ? 1U : 0U);
+}
+
+bool peer_writes::ready(const peer_epoch& which) const {
+    return which.ended && which.active == 0;
 }
 
 void peer_writes::barrier_received(const wire::barrier& barrier) {
-    peer_epoch* open = epochs_.back();
-    if (open == nullptr || open->ended) {
-        open = pool_.take();
-        if (open == nullptr) {
-            all_.states.drop_link(state::connection::protocol_error, "too many barriers");
-            return;
-        }
-        open->serial = next_serial_++;
-        epochs_.push_back(*open);
+    peer_epoch* open = open_epoch();
+    if (open == nullptr) {
+        return;
     }
     open->ended = true;
     open->number = barrier.number;
@@ -34,10 +48,13 @@ void peer_writes::barrier_received(const wire::barrier& barrier) {
 
 void peer_writes::advance() {
     while (peer_epoch* oldest = epochs_.front()) {
-        if (!oldest->ended || oldest->active > 0 || oldest->flushes > 0) {
+        if (!ready(*oldest)) {
             return;
         }
-        if (!oldest->flushed && oldest->writes > 0 && flush(*oldest)) {
+        if (!oldest->flushed && oldest->writes > 0 && flush()) {
+            return;
+        }
+        if (flushes_pending_ > 0 && oldest->serial <= flushing_through_) {
             return;
         }
         if (oldest->failed) {
@@ -50,18 +67,28 @@ void peer_writes::advance() {
             all_.link.send(channel::meta, 0, command::barrier_ack,
                            wire::barrier_ack{oldest->number, oldest->writes});
         }
-        epochs_.remove(*oldest);
-        pool_.give_back(*oldest);
+        remove(*oldest);
         begin_waiting();
     }
 }
 
-bool peer_writes::flush(peer_epoch& which) {
-    // Flushes for a connection that is gone: flushed() comes back here.
-    if (std::ranges::any_of(flushes_, [](const epoch_flush& each) { return each.busy; })) {
+void peer_writes::remove(peer_epoch& which) {
+    holding_ -= which.holds_later ? 1 : 0;
+    epochs_.remove(which);
+    pool_.give_back(which);
+}
+
+// For all epochs that are ready, in one go. False: there is nothing to be flushed.
+bool peer_writes::flush() {
+    // Of earlier epochs, or for a connection that is gone: flushed() comes back here.
+    if (flushes_pending_ > 0) {
         return true;
     }
-    which.flushed = true;
+    for (peer_epoch* each = epochs_.front(); each != nullptr && ready(*each);
+         each = epochs_.after(*each)) {
+        each->flushed = true;
+        flushing_through_ = each->serial;
+    }
     std::size_t slot = 0;
     for (auto& [number, target] : all_.volumes) {
         // A disk that is about to be detached has to keep its promises too.
@@ -71,31 +98,27 @@ bool peer_writes::flush(peer_epoch& which) {
         }
         LOCKSTEP_CHECK(slot < flushes_.size());
         epoch_flush& out = flushes_[slot++];
-        out.busy = true;
         out.owner = this;
-        out.serial = which.serial;
         out.request = {};
         out.request.op = disk_request::operation::flush;
         out.request.device = backing::data;
         out.request.owner = &out;
         out.request.finished = [](disk_request& request, int error) {
-            auto& ended = *static_cast<epoch_flush*>(request.owner);
-            ended.busy = false;
-            ended.owner->flushed(ended.serial, request.volume, error);
+            static_cast<epoch_flush*>(request.owner)->owner->flushed(request.volume, error);
         };
-        ++which.flushes;
+        ++flushes_pending_;
         target->disk->submit(out.request);
     }
-    return which.flushes > 0;
+    return flushes_pending_ > 0;
 }
 
-void peer_writes::flushed(std::uint64_t serial, volume_number number, int error) {
-    peer_epoch* its = find(serial);
-    if (its != nullptr) {
-        --its->flushes;
-        its->failed |= error != 0;
-    }
+void peer_writes::flushed(volume_number number, int error) {
+    --flushes_pending_;
     if (error != 0) {
+        for (peer_epoch* each = epochs_.front();
+             each != nullptr && each->serial <= flushing_through_; each = epochs_.after(*each)) {
+            each->failed = true;
+        }
         if (volume* target = all_.find(number)) {
             all_.disks.io_error(*target, disk_management::failed_operation::write, 0, error);
         }
@@ -110,15 +133,27 @@ void peer_writes::disk_lost() {
     all_.defer([this] { advance(); });
 }
 
-void peer_writes::begin_waiting() {
-    peer_epoch* oldest = epochs_.front();
-    if (oldest == nullptr) {
-        return;
+// The oldest write that no epoch holds back any more.
+peer_request* peer_writes::next_waiting() {
+    for (peer_epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        if (peer_request* write = each->waiting.pop_front()) {
+            --waiting_;
+            return write;
+        }
+        if (each->holds_later) {
+            break;
+        }
     }
-    intrusive_list<peer_request, in_waiting> waiting;
-    waiting.append(oldest->waiting);
-    // `active` counts them all, so the epoch can't end before the last one has begun.
-    while (peer_request* write = waiting.pop_front()) {
+    return nullptr;
+}
+
+// A write may end while it begins, and its epoch with it: so each is looked for anew.
+void peer_writes::begin_waiting() {
+    while (waiting_ > 0) {
+        peer_request* write = next_waiting();
+        if (write == nullptr) {
+            return;
+        }
         admit(*write);
     }
 }

@@ -32,7 +32,7 @@ void peer_epoch::reset() {
     active = 0;
     ended = false;
     conflicted = false;
-    flushes = 0;
+    holds_later = false;
     flushed = false;
     failed = false;
 }
@@ -49,6 +49,7 @@ void peer_request::reset() {
     failed = false;
     in_interval = false;
     ticket = 0;
+    of = nullptr;
     epoch_serial = 0;
     buffer.reset();
     digest = {};
@@ -211,29 +212,44 @@ void peer_writes::received(peer_request& write) {
         }
     }
     sequence_seen(target, write.sequence);
-    peer_epoch* open = epochs_.back();
-    if (open == nullptr || open->ended) {
-        open = pool_.take();
-        if (open == nullptr) {
-            release(write);
-            all_.states.drop_link(state::connection::protocol_error, "too many barriers");
-            return;
-        }
-        open->serial = next_serial_++;
-        epochs_.push_back(*open);
+    if (target.state.connection == state::connection::verify_s) {
+        spoil_comparisons(target, write);
+    }
+    peer_epoch* open = open_epoch();
+    if (open == nullptr) {
+        release(write);
+        return;
     }
     ++open->writes;
     ++open->active;
+    write.of = open;
     write.epoch_serial = open->serial;
+    if (!open->holds_later &&
+        (!all_.handshake.peer_is_lockstep() || (write.flags & data_flag::send_write_ack) == 0)) {
+        open->holds_later = true;
+        ++holding_;
+    }
     ++target.counters.unacked;
     if ((write.flags & data_flag::send_receive_ack) != 0) {
         send_ack(write, command::recv_ack);
         --target.counters.unacked;
     }
-    if (open == epochs_.front()) {
-        admit(write);
-    } else {
+    if (must_wait(*open)) {
         open->waiting.push_back(write);
+        ++waiting_;
+    } else {
+        admit(write);
+    }
+}
+
+// The peer's digest may be of what this write, which our disk does not have yet, has made of the
+// block.
+void peer_writes::spoil_comparisons(volume& target, const peer_request& write) {
+    for (peer_request* each = target.peer_requests.front(); each != nullptr;
+         each = target.peer_requests.after(*each)) {
+        if (each->what == peer_request::kind::verify_read) {
+            each->failed |= overlap(*each, write);
+        }
     }
 }
 
@@ -248,12 +264,6 @@ void peer_writes::sequence_seen(volume& target, std::uint32_t sequence) {
 
 bool peer_writes::conflicts(peer_request& write, bool& answered) {
     volume& target = *write.target;
-    for (peer_request* each = target.peer_requests.front(); each != nullptr;
-         each = target.peer_requests.after(*each)) {
-        if (each->what == peer_request::kind::verify_read) {
-            each->failed |= overlap(*each, write);
-        }
-    }
     bool wait = false;
     bool inside = false;
     bool own = false;
@@ -276,7 +286,7 @@ bool peer_writes::conflicts(peer_request& write, bool& answered) {
         answered = true;
         send_ack(write, inside || !all_.link.rules.has_ack_flags() ? command::superseded
                                                                    : command::retry_write);
-        if (peer_epoch* its = find(write.epoch_serial)) {
+        if (peer_epoch* its = epoch_of(write)) {
             its->conflicted = true;
         }
         left_epoch(write);
@@ -459,7 +469,7 @@ void peer_writes::left_epoch(peer_request& write) {
     if ((write.flags & data_flag::send_receive_ack) == 0 && current(write)) {
         --write.target->counters.unacked;
     }
-    peer_epoch* its = find(write.epoch_serial);
+    peer_epoch* its = epoch_of(write);
     release(write);
     if (its != nullptr) {
         --its->active;
@@ -492,7 +502,8 @@ bool peer_writes::write_on_its_way(const volume& target, const peer_request& rea
     if (target.in_flight.overlaps(read.sector, read.sectors()) || waits_before(target, read)) {
         return true;
     }
-    for (peer_epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+    for (peer_epoch* each = epochs_.front(); each != nullptr && waiting_ > 0;
+         each = epochs_.after(*each)) {
         for (peer_request* write = each->waiting.front(); write != nullptr;
              write = each->waiting.after(*write)) {
             if (write->target == &target && overlap(*write, read)) {
@@ -632,6 +643,8 @@ void peer_writes::link_lost() {
         }
         pool_.give_back(*each);
     }
+    holding_ = 0;
+    waiting_ = 0;
 }
 
 } // namespace lockstep::replica

@@ -1,14 +1,21 @@
 // The receiver's side: the peer's writes in their epochs, and its reads.
 //
-// Only writes of the oldest epoch are with the disk; later ones wait. When an epoch has ended
-// (BARRIER) and its writes are done, the disks are flushed, and only then BARRIER_ACK goes out and
-// the next epoch begins: so what is acknowledged is durable, and nothing overtakes a barrier.
+// When an epoch has ended (BARRIER) and its writes are done, the disks are flushed, and only then
+// BARRIER_ACK goes out: what is acknowledged is durable. One flush serves all epochs that are ready
+// for it.
 //
-//     event              oldest epoch                        later epoch
-//     DATA               to the disk                         waits in it
-//     BARRIER            ends; flushed when idle             ends
-//     write done         ack; flushed if ended and idle      -
-//     flush done         BARRIER_ACK, removed                becomes the oldest, its writes begin
+// An epoch holds those behind it back if the sender may report a flush to its application without
+// having our BARRIER_ACK: the in-kernel DRBD always, ours under the protocols A and B. Then nothing
+// overtakes the barrier on its way to the disk. Under protocol C ours waits for BARRIER_ACK before
+// it reports a flush, and for the write itself before it reports that: whatever depends on either
+// has not even been sent, so there is no order left to be kept here, and later writes need not
+// wait for our flush.
+//
+//     event              first epochs, up to one that holds      epochs behind one that holds
+//     DATA               to the disk                             waits in it
+//     BARRIER            ends; flushed when idle and oldest      ends
+//     write done         ack; flushed if ended, idle, oldest     -
+//     flush done         BARRIER_ACK, removed                    their writes begin
 #pragma once
 
 #include <array>
@@ -32,10 +39,10 @@ struct peer_epoch : list_hook<in_receiver> {
     std::uint32_t writes = 0;
     std::uint32_t active = 0; // writes not done, waiting ones included
     bool ended = false;
-    bool conflicted = false; // 8.4 does not acknowledge an epoch in which a write was refused
-    std::uint32_t flushes = 0;
-    bool flushed = false;
-    bool failed = false; // some of it can't be made durable: never acknowledged
+    bool conflicted = false;  // 8.4 does not acknowledge an epoch in which a write was refused
+    bool holds_later = false; // writes of later epochs wait until it is durable
+    bool flushed = false;     // or being flushed
+    bool failed = false;      // some of it can't be made durable: never acknowledged
     intrusive_list<peer_request, in_waiting> waiting;
 
     void reset();
@@ -92,11 +99,10 @@ private:
     struct epoch_flush {
         disk_request request;
         peer_writes* owner = nullptr;
-        std::uint64_t serial = 0;
-        bool busy = false;
     };
 
     void received(peer_request& write);
+    static void spoil_comparisons(volume& target, const peer_request& write);
     void admit(peer_request& write);
     bool conflicts(peer_request& write, bool& answered);
     void enter_log(peer_request& write);
@@ -104,11 +110,16 @@ private:
     void done(peer_request& write, int error);
     void left_epoch(peer_request& write);
     void advance();
-    bool flush(peer_epoch& which);
-    void flushed(std::uint64_t serial, volume_number number, int error);
+    peer_epoch* open_epoch();
+    bool must_wait(const peer_epoch& in) const;
+    bool ready(const peer_epoch& which) const;
+    bool flush();
+    void flushed(volume_number number, int error);
+    void remove(peer_epoch& which);
     void begin_waiting();
+    peer_request* next_waiting();
     void begin_read(peer_request& read);
-    peer_epoch* find(std::uint64_t serial) const;
+    static peer_epoch* epoch_of(const peer_request& write);
     void read_done(peer_request& read, int error);
     bool check_range(volume& target, wire::command code, std::uint64_t sector, std::uint32_t size);
 
@@ -116,7 +127,11 @@ private:
     object_pool<peer_epoch> pool_;
     intrusive_list<peer_epoch, in_receiver> epochs_;
     std::uint64_t next_serial_ = 1;
-    std::array<epoch_flush, 16> flushes_; // one for each volume that an epoch touched
+    std::uint32_t holding_ = 0;           // epochs that hold later ones back
+    std::uint32_t waiting_ = 0;           // writes that are held back
+    std::array<epoch_flush, 16> flushes_; // one for each volume
+    std::uint32_t flushes_pending_ = 0;
+    std::uint64_t flushing_through_ = 0; // the last epoch that they cover
 };
 
 } // namespace lockstep::replica

@@ -16,6 +16,7 @@ namespace lockstep::replica {
 
 struct volume;
 struct epoch;
+struct peer_epoch;
 
 // The list of whoever makes the request wait (overlap, activity log, freeze ...).
 struct in_waiting {};
@@ -95,6 +96,7 @@ struct peer_request : list_hook<in_waiting>, list_hook<in_volume> {
     bool extent_held = false;
     bool in_interval = false;
     std::uint64_t ticket = 0;
+    peer_epoch* of = nullptr; // still this one only while the serial is the same
     std::uint64_t epoch_serial = 0;
     buffer_ref buffer;
     wire::digest digest;
