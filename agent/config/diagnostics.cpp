@@ -29,6 +29,10 @@ void diagnostics::error(const position& at, const std::string& text) {
     error(fmt::format("{}: {}", at.text(), text));
 }
 
+void diagnostics::hint(const position& at, const std::string& text) {
+    hints_.push_back(fmt::format("{}: {}", at.text(), text));
+}
+
 std::string diagnostics::text() const {
     std::string out;
     for (const diagnostic& entry : all_) {

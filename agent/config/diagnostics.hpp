@@ -38,12 +38,17 @@ public:
     void warn(const position& at, const std::string& text);
     void error(const position& at, const std::string& text);
 
+    // How something is written today that is accepted as it is; only for who asks (`hints`).
+    void hint(const position& at, const std::string& text);
+
     bool valid() const { return valid_; }
     const std::vector<diagnostic>& all() const { return all_; }
     std::string text() const; // one message a line
+    const std::vector<std::string>& hints() const { return hints_; }
 
 private:
     std::vector<diagnostic> all_;
+    std::vector<std::string> hints_;
     bool valid_ = true;
 };
 

@@ -192,6 +192,9 @@ std::string dump_resource(const resource& owner, const std::string& node_name) {
                          owner.stacked ? "stacked" : "not stacked"));
     out.line(fmt::format("# defined at {}", owner.start.path_text()));
     out.open(fmt::format("resource {}", config_word(owner.name)));
+    if (!owner.template_path.empty()) {
+        out.line(fmt::format("template-file {};", config_word(owner.template_path)));
+    }
     for (const auto& row : owner.hosts) {
         host(out, *row);
     }

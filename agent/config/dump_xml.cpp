@@ -140,6 +140,9 @@ std::string dump_xml_resource(const resource& owner) {
     out.line(fmt::format("<resource name=\"{}\" conf-file-line=\"{}\">", xml_text(owner.name),
                          xml_text(owner.start.path_text())));
     out.enter();
+    if (!owner.template_path.empty()) {
+        out.line(fmt::format("<template file=\"{}\"/>", xml_text(owner.template_path)));
+    }
     for (const auto& host : owner.hosts) {
         host_element(out, *host);
     }

@@ -64,8 +64,10 @@ void apply_host_options(resource& owner) {
 
 void expand_common(document& doc) {
     for (const auto& owner : doc.resources) {
-        if (doc.common) {
-            inherit_common(*doc.common, *owner);
+        const resource* common =
+            owner->template_common ? owner->template_common.get() : doc.common.get();
+        if (common != nullptr) {
+            inherit_common(*common, *owner);
         }
         apply_host_options(*owner);
         for (const auto& host : owner->hosts) {

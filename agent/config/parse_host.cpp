@@ -1,4 +1,6 @@
 // on, floating, stacked-on-top-of and _this_host sections.
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "agent/config/parser.hpp"
@@ -68,9 +70,18 @@ bool parser::parse_host_statement(resource& owner, host_section& host) {
         }
     };
     switch (word()) {
-    case key::disk:
-        once("disk");
-        return parse_volume_statement(host.names, implicit_volume(host.volumes));
+    case key::disk: {
+        // A path, or a section of options: only the former is the statement that stands once.
+        volume& row = implicit_volume(host.volumes);
+        const std::optional<std::string> before = std::exchange(row.disk, std::nullopt);
+        const bool known = parse_volume_statement(host.names, row);
+        if (row.disk) {
+            once("disk");
+        } else {
+            row.disk = before;
+        }
+        return known;
+    }
     case key::device:
         once("device");
         return parse_volume_statement(host.names, implicit_volume(host.volumes));
@@ -103,6 +114,7 @@ bool parser::parse_host_statement(resource& owner, host_section& host) {
         once("node-id");
         host.node_id = expect_number();
         bounded(*host.node_id, "node-id", 0, 31);
+        claim_once("node-id", owner.name + ":" + *host.node_id);
         expect(';');
         return true;
     }

@@ -12,8 +12,6 @@ namespace lockstep::config {
 
 namespace {
 
-using version_numbers = std::array<unsigned, 3>;
-
 // "8.4" or "8.4.11"
 std::optional<version_numbers> version_of(std::string_view text) {
     version_numbers out{};
@@ -48,6 +46,10 @@ bool parser::parse_statement_of_9(resource& owner) {
     }
     if (token_.text == "connection-mesh") {
         parse_mesh(owner);
+        return true;
+    }
+    if (token_.text == "template-file") {
+        parse_template_file(owner);
         return true;
     }
     return false;
@@ -243,7 +245,7 @@ void parser::apply_peer_options(resource& owner) {
 // control interface. False if the current word is another one.
 bool parser::parse_required_version() {
     constexpr std::string_view prefix = "require-drbd-module-version-";
-    constexpr version_numbers ours{8, 4, 11};
+    const version_numbers& ours = state_.doc.driver_version;
     if (token_.kind != token_kind::word || token_.text.substr(0, prefix.size()) != prefix) {
         return false;
     }
@@ -261,8 +263,8 @@ bool parser::parse_required_version() {
         expected("a version like 8.4.0");
     } else if (!known) {
         stop(statement_, fmt::format("this configuration requires a driver version {} {}, and this "
-                                     "engine is 8.4.11",
-                                     relation, version));
+                                     "one is {}",
+                                     relation, version, fmt::join(ours, ".")));
     }
     expect(';');
     return true;

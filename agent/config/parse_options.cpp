@@ -106,6 +106,8 @@ bool parser::parse_option(const option_section& section, resource& owner, option
                         negated ? "no" : "yes", statement_});
         if (negated) {
             expect(';');
+            state_.diag.hint(statement_, fmt::format("'{}' is written '{} no' since DRBD 8.4",
+                                                     row->text, into.back().name));
         } else {
             parse_flag(into.back());
         }
@@ -157,6 +159,10 @@ option parser::parse_valued(const reserved_word& row) {
     out.value = expect_value();
     if (!state_.stopped) {
         check_value(out, row.id);
+        if (row.id == key::handler_option && out.name != row.text) {
+            state_.diag.hint(statement_,
+                             fmt::format("'{}' is called '{}' today", row.text, out.name));
+        }
     }
     return out;
 }
@@ -314,9 +320,18 @@ void parser::parse_syncer(resource& owner) {
 }
 
 void parser::parse_syncer_option(resource& owner, const reserved_word& row) {
+    const auto hint = [&](std::string_view section, const option& taken) {
+        if (!state_.stopped) {
+            state_.diag.hint(taken.at,
+                             fmt::format("'syncer {{ {} ... }}' is written '{} {{ {} {}; }}' since "
+                                         "DRBD 8.4",
+                                         row.text, section, taken.name, *taken.value));
+        }
+    };
     if (row.id == key::net_flag) {
         owner.net_options.push_back({std::string(row.text), "yes", statement_});
-        return parse_flag(owner.net_options.back());
+        parse_flag(owner.net_options.back());
+        return hint("net", owner.net_options.back());
     }
     if (!is_syncer_value(row.id)) {
         return expected("a syncer option keyword");
@@ -326,6 +341,10 @@ void parser::parse_syncer_option(resource& owner, const reserved_word& row) {
                                                     : owner.resource_options;
     into.push_back(parse_valued(row));
     expect(';');
+    hint(row.id == key::disk_option  ? "disk"
+         : row.id == key::net_option ? "net"
+                                     : "options",
+         into.back());
 }
 
 } // namespace lockstep::config

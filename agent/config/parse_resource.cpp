@@ -137,8 +137,13 @@ void parser::parse_protocol(resource& owner) {
     if (!state_.stopped) {
         check_value(row, key::net_option);
     }
-    owner.net_options.push_back(std::move(row));
     expect(';');
+    if (!state_.stopped) {
+        state_.diag.hint(row.at, fmt::format("'protocol {0};' is written 'net {{ protocol {0}; }}' "
+                                             "since DRBD 8.4",
+                                             *row.value));
+    }
+    owner.net_options.push_back(std::move(row));
 }
 
 void parser::merge(option_list& into, option_list from) {
@@ -162,6 +167,7 @@ void parser::finish_resource(resource& owner, int start_line, bool is_common) {
     }
     apply_peer_options(owner);
     compare_volumes(owner);
+    compare_node_ids(owner);
 }
 
 void parser::inherit_volumes(const resource& owner, host_section& host) {
@@ -238,6 +244,17 @@ void parser::check_complete(const resource& owner, const host_section& host) {
         state_.diag.error(host.at, fmt::format("in resource {}: you must not mix implicit and "
                                                "explicit volumes",
                                                owner.name));
+    }
+}
+
+// All hosts have one, as DRBD 9 needs it, or none, as 8.4 does.
+void parser::compare_node_ids(const resource& owner) {
+    const bool any = std::any_of(owner.hosts.begin(), owner.hosts.end(),
+                                 [](const auto& host) { return host->node_id.has_value(); });
+    for (const auto& host : owner.hosts) {
+        if (any && !host->node_id) {
+            missing(owner, *host, "node-id");
+        }
     }
 }
 

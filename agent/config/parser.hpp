@@ -77,6 +77,8 @@ private:
     void parse_skip();
     void parse_include();
     void include_file(const std::string& name, bool by_pattern);
+    void parse_template_file(resource& owner);
+    void parse_template(resource& owner); // the file's own text
     void parse_new_resource();
     bool parse_required_version();
 
@@ -132,6 +134,7 @@ private:
     void check_complete(const resource& owner, const host_section& host);
     void missing(const resource& owner, const host_section& host, std::string_view word);
     void compare_volumes(const resource& owner);
+    void compare_node_ids(const resource& owner);
 
     // parse_nine.cpp
     bool parse_statement_of_9(resource& owner);

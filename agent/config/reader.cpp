@@ -174,6 +174,47 @@ void parser::include_file(const std::string& name, bool by_pattern) {
     --state_.depth;
 }
 
+// template-file "FILE": its common {} stands in for that of the configuration.
+void parser::parse_template_file(resource& owner) {
+    claim_once("template-file statement", owner.name + ":template-file");
+    const std::string name = expect_string();
+    expect(';');
+    if (state_.stopped || name.empty()) {
+        return;
+    }
+    const std::string path =
+        absolute_path(name.front() == '/' ? name : directory_of(file_.path) + name);
+    const auto text = read_path(path, name);
+    if (!text) {
+        state_.diag.error(statement_, fmt::format("Failed to open template file '{}': {}", name,
+                                                  text.error().what));
+        return;
+    }
+    state_.doc.files.push_back(std::make_unique<source_file>(source_file{name, path}));
+    // Nothing in it competes with what the other files define.
+    parse_state apart{state_.doc, state_.diag, false, {}, {}, {}, state_.depth, false};
+    owner.template_path = path;
+    parser(apart, *state_.doc.files.back(), *text).parse_template(owner);
+    state_.stopped = apart.stopped;
+}
+
+void parser::parse_template(resource& owner) {
+    next();
+    statement_ = here();
+    if (word() != key::common) {
+        return expected("common");
+    }
+    expect('{');
+    owner.template_common = parse_resource("common", true);
+    if (!state_.stopped && next().kind != token_kind::end) {
+        expected("end of file");
+    }
+}
+
+void reader::exclude(const std::string& name) {
+    first_time(*state_, absolute_path(name));
+}
+
 reader::reader(document& into, diagnostics& found)
     : state_(std::make_unique<parse_state>(parse_state{into, found, false, {}, {}, {}, 0, false})) {
 }

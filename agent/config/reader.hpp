@@ -34,6 +34,9 @@ public:
     // relative to its directory.
     void read_text(const std::string& name, const std::string& path, std::string_view text);
 
+    // A file that is not read where a later one includes it (`--config-to-exclude`).
+    void exclude(const std::string& name);
+
     // Where an address was given, for messages.
     position place_of_address(const socket_address& address) const;
 

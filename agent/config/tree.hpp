@@ -1,6 +1,7 @@
 // What a drbd.conf says: the parser fills it in, resolve.hpp completes it, dump.hpp prints it.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -100,6 +101,9 @@ struct resource {
     std::vector<std::string> become_primary_on;
     bool stacked_timeouts = false;
     bool stacked_on_one = false; // has a stacked-on-top-of section
+    std::string template_path;   // template-file, absolute; empty if there is none
+    // Its common {}, which stands in for the document's.
+    std::unique_ptr<resource> template_common;
 
     // Set by resolve for the node that asks.
     host_section* me = nullptr;
@@ -124,7 +128,14 @@ struct global_options {
 
 inline constexpr global_options default_globals{};
 
+using version_numbers = std::array<unsigned, 3>;
+
+// What this suite is compatible with.
+inline constexpr version_numbers compatible_version{8, 4, 11};
+
 struct document {
+    // Of the driver that is in charge; require-drbd-module-version-... compares with it.
+    version_numbers driver_version = compatible_version;
     std::vector<std::unique_ptr<source_file>> files; // all that were read, the first is the root
     global_options global;
     std::unique_ptr<resource> common; // null if there is none

@@ -185,6 +185,7 @@ constexpr std::array disk_words{
     word_of_9{"discard-granularity", "the granularity follows the backing device"},
     word_of_9{"max-bio-size", other_driver},
     word_of_9{"resync-without-replication", three_nodes},
+    word_of_9{"tiebreaker", three_nodes},
 };
 
 constexpr std::array handler_words{

@@ -322,7 +322,8 @@ void what_a_connection_says_beats_its_resource(void**) {
 void a_required_driver_version_is_compared(void**) {
     assert_true(
         read("require-drbd-module-version-ge 8.4.0;\nrequire-drbd-module-version-lt 9.0;").valid());
-    assert_error(read("require-drbd-module-version-ge 9.0.16;"), "this engine is 8.4.11");
+    assert_error(read("require-drbd-module-version-ge 9.0.16;"),
+                 "requires a driver version ge 9.0.16, and this one is 8.4.11");
     assert_error(read("require-drbd-module-version-xx 8.4;"), "requires a driver version");
     for (const char* version : {"x", "8", "8.", "8.4.11.1", "8.4x", ""}) {
         assert_error(read(std::string("require-drbd-module-version-eq ") + version + ";"),
