@@ -31,6 +31,8 @@ void target::execute(const request& what, on_reply done) {
         begin([this, what, done = std::move(done)] { promote(what, done); });
         break;
     case command::secondary:
+        begin([this, what, done = std::move(done)] { demote(what, what.force, done); });
+        break;
     case command::down:
         begin([this, what, done = std::move(done)] { demote(what, false, done); });
         break;

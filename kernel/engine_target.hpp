@@ -2,7 +2,8 @@
 //
 //   primary                  the replica, then the volumes are published, then the answer
 //   secondary, down          the volumes are withdrawn; if one is in use: -12, and they are
-//                            published again; else the replica, whose refusal publishes them again
+//                            published again; else the replica, whose refusal publishes them again.
+//                            A forced secondary takes them from their users, who get I/O errors
 //   resource-options         the replica, then the CPU mask
 //
 // One of the first three at a time: the next waits for the answer of the one before.

@@ -36,10 +36,10 @@ std::string absolute(const std::string& path) {
 
 // The engine opens the device itself; this look only makes the mistake of a forgotten argument
 // ("internal" taken for a device) visible at once, in the original's words.
-result<> check_block_device(const std::string& path) {
-    const int device = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+result<> check_block_device(const std::string& typed) {
+    const int device = ::open(typed.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (device < 0) {
-        return fail_errno(errno, fmt::format("Can not open device '{}'", path), {},
+        return fail_errno(errno, fmt::format("Can not open device '{}'", typed), {},
                           "The arguments of attach are MINOR, the data device, the metadata device "
                           "(the same for internal), and internal, flexible or a slot number.");
     }
@@ -49,7 +49,7 @@ result<> check_block_device(const std::string& path) {
         ::fstat(device, &seen) == 0 && (S_ISBLK(seen.st_mode) || S_ISREG(seen.st_mode));
     ::close(device);
     if (!is_device) {
-        return fail(fmt::format("{} is not a block device!", path), {},
+        return fail(fmt::format("{} is not a block device!", typed), {},
                     "To use a file, make a loop device of it: losetup -f --show FILE.");
     }
     return {};
@@ -72,8 +72,8 @@ result<> fill_attach(const invocation& asked, control::request& into) {
         return fail(fmt::format("'{}' is no metadata index", asked.arguments[2]), {},
                     "Give internal, flexible, or the number of a slot on the metadata device.");
     }
-    for (const std::string& path : {into.backing_device, into.meta_device}) {
-        const result<> checked = check_block_device(path);
+    for (const std::string& typed : {asked.arguments[0], asked.arguments[1]}) {
+        const result<> checked = check_block_device(typed);
         if (!checked) {
             return checked;
         }

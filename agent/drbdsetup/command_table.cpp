@@ -21,11 +21,12 @@ constexpr own_option flag(text name, char short_name, bool ours = false) {
     return made;
 }
 
-constexpr own_option boolean(text name, text alias = {}) {
+constexpr own_option boolean(text name, text alias = {}, bool ours = false) {
     own_option made;
     made.name = name;
     made.kind = kind::boolean;
     made.alias = alias;
+    made.ours = ours;
     return made;
 }
 
@@ -71,6 +72,8 @@ constexpr std::array minor_arguments{text("resource"), text("minor"), text("volu
 
 constexpr std::array primary_options{boolean("force", "overwrite-data-of-peer")};
 constexpr std::array force_options{boolean("force")};
+// Of DRBD 9.
+constexpr std::array secondary_options{boolean("force", {}, true)};
 constexpr std::array connect_options{boolean("tentative", "dry-run"), boolean("discard-my-data"),
                                      address("alternate-address", one_pair),
                                      address("alternate-peer-address", one_pair)};
@@ -151,7 +154,9 @@ constexpr std::array<command_row, 37> table = {{
     row_maker("primary", on_minor, "Makes this node Primary.")
         .options(primary_options)
         .asks(command::primary),
-    row_maker("secondary", on_minor, "Makes this node Secondary.").asks(command::secondary),
+    row_maker("secondary", on_minor, "Makes this node Secondary.")
+        .options(secondary_options)
+        .asks(command::secondary),
     row_maker("attach", on_minor, "Gives a volume its disk.")
         .arguments(disk_arguments)
         .section(all_of(disk))

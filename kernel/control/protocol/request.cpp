@@ -51,7 +51,7 @@ constexpr std::array<command_row, 25> rows = {{
     {command::net_options, "net-options", settings_field | defaults_field},
     {command::resource_options, "resource-options", settings_field | defaults_field},
     {command::primary, "primary", minor_field | force_field},
-    {command::secondary, "secondary", minor_field},
+    {command::secondary, "secondary", minor_field | force_field},
     {command::invalidate, "invalidate", minor_field},
     {command::invalidate_remote, "invalidate-remote", minor_field},
     {command::pause_sync, "pause-sync", minor_field},
