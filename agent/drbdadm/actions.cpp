@@ -40,8 +40,27 @@ int call_meta(const session& run, const subject& on, std::string_view command) {
     return call(run, *on.owner, run.backend.meta(command, *on.row), patience::extended);
 }
 
+// Metadata of two nodes have room for one peer. An option of ours: drbdmeta does not get it.
+int refuse_more_peers(const session& run) {
+    constexpr std::string_view option = "--max-peers=";
+    for (const setup_option& given : run.request.passed) {
+        if (given.text.compare(0, option.size(), option) == 0 &&
+            given.text.substr(option.size()) != "1") {
+            fmt::print(stderr,
+                       "{}: --max-peers {}: metadata of version v08 have room for one peer\n"
+                       "Leave the option out, or say --max-peers 1.\n",
+                       run.request.program, given.text.substr(option.size()));
+            return exit_usage;
+        }
+    }
+    return 0;
+}
+
 // The metadata carry a random number that names the device; it survives being made anew.
 int create_metadata(const session& run, const subject& on, std::string_view command) {
+    if (const int refused = refuse_more_peers(run)) {
+        return refused;
+    }
     run_request before =
         plain_request(*on.owner, run.backend.device_uuid(*on.row, std::nullopt), patience::brief);
     before.standard_output = output::capture;
@@ -68,6 +87,26 @@ int call_setup(const session& run, const command& what, const subject& on, patie
                 on.row != nullptr ? run.backend.setup(what.name, *on.row)
                                   : run.backend.setup(what.name, *on.owner),
                 how_long);
+}
+
+// What stands behind the slash of the role.
+int peer_role(const session& run, const subject& on) {
+    run_request request =
+        plain_request(*on.owner, run.backend.setup("role", *on.row), patience::brief);
+    request.standard_output = output::capture;
+    const run_outcome outcome = run.runner.run(request);
+    const std::string& roles = outcome.captured_output;
+    fmt::print("{}", roles.substr(roles.find('/') + 1)); // all of it if there is no slash
+    return outcome.code;
+}
+
+int refuse_apart_from_connection(const session& run, const command& what, const subject& on) {
+    fmt::print(stderr,
+               "{}: {}: peer and path come and go with the connection here\n"
+               "Use '{} connect {}' and '{} disconnect {}'.\n",
+               run.request.program, what.name, run.request.program, on.owner->name,
+               run.request.program, on.owner->name);
+    return exit_usage;
 }
 
 // drbdsetup while the device is up, drbdmeta otherwise.
@@ -173,8 +212,18 @@ int make_minor(const session& run, const config::resource& owner, const config::
 
 // What the log says was being written goes into the bitmap first.
 int attach_disk(const session& run, const config::resource& owner, const config::volume& row) {
-    const int code = call(run, owner, run.backend.apply_al(row), patience::extended);
-    return code != 0 ? code : call(run, owner, run.backend.attach(row), patience::medium);
+    run_request request = plain_request(owner, run.backend.apply_al(row), patience::extended);
+    request.standard_error = output::capture;
+    const run_outcome outcome = run.runner.run(request);
+    fmt::print(stderr, "{}", outcome.captured_error);
+    if (outcome.captured_error.find("No valid meta data") != std::string::npos) {
+        fmt::print(stderr,
+                   "{}/{}: there are no metadata on {} that can be used\n"
+                   "If the disk is a new one, make them: drbdadm create-md {}\n",
+                   owner.name, row.number, row.metadata_device(), owner.name);
+    }
+    return outcome.code != 0 ? outcome.code
+                             : call(run, owner, run.backend.attach(row), patience::medium);
 }
 
 int connect_peer(const session& run, const config::resource& owner) {
@@ -232,6 +281,8 @@ int perform_on_volume(session& run, const command& what, const subject& on) {
         return make_minor(run, *on.owner, *on.row);
     case action::del_minor:
         return call_setup(run, what, on, patience::brief);
+    case action::peer_role:
+        return peer_role(run, on);
     default:
         return perform_query(run, what, on);
     }
@@ -252,6 +303,10 @@ int perform_on_resource(session& run, const command& what, const subject& on) {
     case action::adjust:
     case action::adjust_with_progress:
         return perform_adjust(run, on);
+    case action::sh_list_adjustable:
+        return list_if_adjustable(run, on);
+    case action::with_connection:
+        return refuse_apart_from_connection(run, what, on);
     case action::proxy:
         return refuse_proxy(run, on);
     case action::new_resource:

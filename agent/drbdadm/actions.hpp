@@ -15,6 +15,8 @@ std::optional<int> perform_83(session& run, const command& what, const subject& 
 
 // adjust.cpp
 int perform_adjust(session& run, const subject& on);
+// Prints the resource's name if adjust would change anything.
+int list_if_adjustable(session& run, const subject& on);
 
 // queries.cpp: the sh-… commands and the dumps; prints to stdout, changes nothing.
 int perform_query(session& run, const command& what, const subject& on);

@@ -166,6 +166,18 @@ private:
 
 } // namespace
 
+int list_if_adjustable(session& run, const subject& on) {
+    const auto shown = running(run, *on.owner);
+    if (!shown) {
+        fmt::print(stderr, "{}: {}\n", run.request.program, shown.error().text());
+        return exit_exec_error;
+    }
+    if (!compare(*on.owner, (*shown)->find_resource(on.owner->name)).nothing()) {
+        fmt::print("{}\n", on.owner->name);
+    }
+    return 0;
+}
+
 int perform_adjust(session& run, const subject& on) {
     auto shown = running(run, *on.owner);
     if (!shown) {

@@ -28,6 +28,7 @@ constexpr std::array general_options{
     general_option{"verbose", no_argument, 'v'},
     general_option{"config-file", required_argument, 'c'},
     general_option{"config-to-test", required_argument, 't'},
+    general_option{"config-to-exclude", required_argument, 'E'},
     general_option{"drbdsetup", required_argument, 's'},
     general_option{"drbdmeta", required_argument, 'm'},
     general_option{"sh-varname", required_argument, 'n'},
@@ -55,6 +56,7 @@ std::vector<std::pair<std::string, int>> setup_options() {
         {"stop", required_argument},
         {"skip-disk", no_argument},
         {"skip-net", no_argument},
+        {"max-peers", required_argument},
     };
     for (const options::section where :
          {options::section::disk, options::section::net, options::section::resource}) {
@@ -98,6 +100,9 @@ void take_letter(request& out, int letter, const std::string& value) {
         break;
     case 't':
         out.config_tests.push_back(value);
+        break;
+    case 'E':
+        out.config_excludes.push_back(value);
         break;
     case 's':
         out.drbdsetup = value;

@@ -31,6 +31,7 @@ struct request {
     bool stacked = false;
     std::optional<std::string> config_file;    // -c
     std::vector<std::string> config_tests;     // -t
+    std::vector<std::string> config_excludes;  // -E
     std::optional<std::string> drbdsetup;      // -s
     std::optional<std::string> drbdmeta;       // -m
     std::optional<std::string> shell_variable; // -n

@@ -89,6 +89,12 @@ constexpr command sh_udev_row() {
     return row;
 }
 
+constexpr command sh_list_adjustable_row() {
+    command row{"sh-list-adjustable", sh_list_adjustable, audience::scripts};
+    row.needs_peer = true;
+    return row;
+}
+
 constexpr command proxy_row(std::string_view name) {
     command row{name, proxy, audience::scripts};
     row.needs_peer = true;
@@ -107,7 +113,7 @@ constexpr std::array table{
     per_resource("resource-options", resource_options, passed_options::resource_options),
     per_resource("down", setup_long),
     per_volume("primary", setup_long, passed_options::primary),
-    per_volume("secondary", setup_long),
+    per_volume("secondary", setup_long, passed_options::secondary),
     per_volume("invalidate", setup_or_meta),
     networked(per_volume("invalidate-remote", setup_long), false),
     networked(per_resource("syncer", syncer), true),
@@ -149,12 +155,18 @@ constexpr std::array table{
     for_scripts(per_volume("sh-b-pri", sh_b_pri)),
     without_resource("sh-status", sh_status),
     without_resource("sh-list-config-file", sh_list_config_file),
+    sh_list_adjustable_row(),
     proxy_row("proxy-up"),
     proxy_row("proxy-down"),
     for_scripts(per_resource("new-resource", new_resource)),
     for_experts(per_volume("sh-new-minor", new_minor)),
     for_experts(per_volume("new-minor", new_minor)),
     for_experts(per_volume("del-minor", del_minor)),
+    for_scripts(per_volume("peer-role", peer_role)),
+    for_experts(per_resource("new-peer", with_connection)),
+    for_experts(per_resource("new-path", with_connection)),
+    for_experts(per_resource("del-peer", disconnect, passed_options::disconnect)),
+    for_experts(per_resource("del-path", with_connection)),
 
     for_engine("before-resync-target", true),
     for_engine("after-resync-target", true),
@@ -226,6 +238,7 @@ bool passes_option(const command& which, std::string_view option) {
         return in_table(section::resource, option, true);
     case passed_options::detach:
     case passed_options::disconnect:
+    case passed_options::secondary:
         return option == "force";
     case passed_options::primary:
         return is_one_of(option, {"force", "overwrite-data-of-peer"});

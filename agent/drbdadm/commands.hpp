@@ -47,10 +47,13 @@ enum class action : unsigned char {
     sh_b_pri,
     sh_status,
     sh_list_config_file,
+    sh_list_adjustable,
     proxy,
     new_resource,
     new_minor,
     del_minor,
+    peer_role,
+    with_connection, // of DRBD 9: here a part of connect
     handler,
 };
 
@@ -68,6 +71,7 @@ enum class passed_options : unsigned char {
     detach,
     disconnect,
     primary,
+    secondary,
     resize,
     verify,
     new_current_uuid,

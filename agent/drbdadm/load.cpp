@@ -20,8 +20,15 @@ namespace {
 
 // In /etc wherever the programs are, as every tool around DRBD expects. A file for one generation
 // goes before the common one.
-constexpr std::array default_files{"drbd-90.conf", "drbd-84.conf", "drbd-83.conf",
-                                   "drbd-82.conf", "drbd-08.conf", "drbd.conf"};
+struct default_file {
+    std::string_view name;
+    bool of_8_3; // looked for by drbdadm of 8.3, too
+};
+
+constexpr std::array default_files{
+    default_file{"drbd-90.conf", false}, default_file{"drbd-84.conf", false},
+    default_file{"drbd-83.conf", true},  default_file{"drbd-82.conf", false},
+    default_file{"drbd-08.conf", true},  default_file{"drbd.conf", true}};
 
 tl::unexpected<error> invalid() {
     return fail({}, {}, {}, exit_config_invalid);
@@ -45,7 +52,8 @@ result<> resolve(session& run) {
     if (!run.request.what->needs_resource) {
         return {};
     }
-    if (run.doc.resources.empty() && !is_dump(*run.request.what)) {
+    const bool stops_by_name = run.request.what->name == "down" && !run.request.all();
+    if (run.doc.resources.empty() && !is_dump(*run.request.what) && !stops_by_name) {
         return fail("no resources defined!", {}, {}, exit_usage);
     }
     for (const auto& owner : run.doc.resources) {
@@ -72,7 +80,7 @@ std::string node_name() {
     return ::uname(&found) == 0 ? found.nodename : "";
 }
 
-result<std::string> choose_config_file(const request& what) {
+result<std::string> choose_config_file(const request& what, bool for_8_3) {
     if (what.config_file) {
         return *what.config_file;
     }
@@ -82,8 +90,11 @@ result<std::string> choose_config_file(const request& what) {
         }
     }
     std::string last;
-    for (const char* name : default_files) {
-        last = fmt::format("/etc/{}", name);
+    for (const default_file& one : default_files) {
+        if (for_8_3 && !one.of_8_3) {
+            continue;
+        }
+        last = fmt::format("/etc/{}", one.name);
         if (::access(last.c_str(), R_OK) == 0) {
             return last;
         }
@@ -96,6 +107,9 @@ result<std::string> choose_config_file(const request& what) {
 
 result<> load_configuration(session& run, const std::string& file) {
     config::reader reader(run.doc, run.found);
+    for (const std::string& name : run.request.config_excludes) {
+        reader.exclude(name);
+    }
     if (auto read = reader.read_file(file); !read) {
         return read;
     }

@@ -10,7 +10,7 @@ std::string node_name();
 
 // The file that a run reads: -c, the file registered for the target of an engine's call, or the
 // first of the default files. An error's code is the exit code.
-result<std::string> choose_config_file(const request& what);
+result<std::string> choose_config_file(const request& what, bool for_8_3);
 
 // Reads and resolves everything into the session. Messages are in session.found; the error, if
 // any, has the exit code and may have no text of its own.

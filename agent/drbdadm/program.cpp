@@ -10,6 +10,7 @@
 #include "agent/config/escape.hpp"
 #include "agent/config/resolve.hpp"
 #include "agent/drbdadm/actions.hpp"
+#include "agent/drbdadm/driver_version.hpp"
 #include "agent/drbdadm/exit_code.hpp"
 #include "agent/drbdadm/handlers.hpp"
 #include "agent/drbdadm/load.hpp"
@@ -24,12 +25,13 @@ bool is_dump(const command& what) {
 }
 
 // What this suite is compatible with; scripts compare the numbers (0xMMmmpp).
-void print_version() {
-    fmt::print("DRBDADM_BUILDTAG={}\nDRBDADM_API_VERSION=1\nDRBD_KERNEL_VERSION_CODE=0x08040b\n"
-               "DRBD_KERNEL_VERSION=8.4.11\nDRBDADM_VERSION_CODE=0x08040b\n"
-               "DRBDADM_VERSION=8.4.11\nLOCKSTEP_VERSION={}\n",
-               config::shell_word("Lockstep " LOCKSTEP_VERSION),
-               config::shell_word(LOCKSTEP_VERSION));
+void print_version(const config::version_numbers& driver) {
+    fmt::print("DRBDADM_BUILDTAG={}\nDRBDADM_API_VERSION=1\nDRBD_KERNEL_VERSION_CODE={}\n"
+               "DRBD_KERNEL_VERSION={}\nDRBDADM_VERSION_CODE={}\n"
+               "DRBDADM_VERSION={}\nLOCKSTEP_VERSION={}\n",
+               config::shell_word("Lockstep " LOCKSTEP_VERSION), version_code(driver),
+               version_text(driver), version_code(config::compatible_version),
+               version_text(config::compatible_version), config::shell_word(LOCKSTEP_VERSION));
 }
 
 void print_diagnostics(config::diagnostics& found) {
@@ -38,6 +40,17 @@ void print_diagnostics(config::diagnostics& found) {
     found = {};
     if (!valid) {
         found.error("the configuration is not valid");
+    }
+}
+
+// How what is accepted from older generations is written today: for who looks at the file.
+void print_hints(const session& run) {
+    const action what = run.request.what->action;
+    if (run.layout_83 || (what != action::dump && what != action::sh_nop)) {
+        return;
+    }
+    for (const std::string& text : run.found.hints()) {
+        fmt::print(stderr, "{}\n", text);
     }
 }
 
@@ -148,8 +161,9 @@ result<subject> find_subject(const session& run, const std::string& name) {
     }
     subject on{found.owner, found.row};
     if (!what.needs_volume && !what.each_volume && on.row != nullptr) {
-        // The engine may name a resource by one of its minors.
-        if (!on.row->implicit && what.action != action::handler) {
+        // The engine may name a resource by one of its minors, and so may who looks for the file.
+        const bool by_minor = is_dump(what) && name.compare(0, 6, "minor-") == 0;
+        if (!on.row->implicit && what.action != action::handler && !by_minor) {
             return fail(fmt::format("{} operates on whole resources, but you specified a specific "
                                     "volume!",
                                     what.name),
@@ -176,11 +190,36 @@ result<subject> find_subject(const session& run, const std::string& name) {
     return on;
 }
 
+// A resource that runs and is in no file any more can still be stopped. Nothing if it does not run.
+std::optional<int> stop_unconfigured(const session& run, const std::string& name) {
+    if (run.request.what->name != "down" || run.layout_83) {
+        return std::nullopt;
+    }
+    config::resource owner;
+    owner.name = name;
+    run_request look;
+    look.words = run.backend.show(owner);
+    look.resource = name;
+    look.standard_output = output::capture;
+    look.standard_error = output::hide;
+    look.reports_failure = false;
+    look.is_query = true;
+    const run_outcome seen = run.runner.run(look);
+    if (seen.code != 0 || seen.captured_output.empty()) {
+        return std::nullopt;
+    }
+    return call(run, owner, run.backend.setup("down", owner), patience::medium);
+}
+
 int perform_on_named(session& run) {
     int worst = 0;
     for (const std::string& name : run.request.names) {
         const auto on = find_subject(run, name);
         if (!on) {
+            if (const auto stopped = stop_unconfigured(run, name)) {
+                worst = std::max(worst, *stopped);
+                continue;
+            }
             fmt::print(stderr, "{}\n", on.error().what);
             return std::max(worst, on.error().code);
         }
@@ -240,7 +279,8 @@ int perform_request(session& run) {
 std::string why_names_are_wrong(const request& asked) {
     const command& what = *asked.what;
     if (asked.names.empty()) {
-        const bool means_all = is_dump(what) || what.name == "status";
+        const bool means_all =
+            is_dump(what) || what.name == "status" || what.action == action::sh_list_adjustable;
         return means_all || !what.needs_resource ? std::string{} : "No resource names specified";
     }
     if (!what.needs_resource) {
@@ -266,6 +306,8 @@ run_settings settings_of(const request& asked, const config::global_options& glo
 
 std::vector<setup_option> passed_to_backend(const request& asked) {
     std::vector<setup_option> out = asked.passed;
+    std::erase_if(
+        out, [](const setup_option& row) { return row.text.compare(0, 12, "--max-peers=") == 0; });
     if (asked.what->passes == passed_options::adjust) {
         std::erase_if(out, [](const setup_option& row) { return !row.is_explicit; });
     }
@@ -276,13 +318,14 @@ bool ends_with(std::string_view text, std::string_view end) {
     return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-int run_request_of(const request& asked) {
+int run_request_of(const request& asked, const config::version_numbers& driver) {
+    const bool calls_8_3 = ends_with(asked.program, "-83") || is_8_3(driver);
     const auto names = find_programs(asked);
     if (!names) {
         fmt::print(stderr, "{}\n", names.error().text());
         return names.error().code;
     }
-    const auto file = choose_config_file(asked);
+    const auto file = choose_config_file(asked, calls_8_3);
     if (!file) {
         fmt::print(stderr, "{}\n", file.error().text());
         return file.error().code;
@@ -294,12 +337,14 @@ int run_request_of(const request& asked) {
                 {},
                 false,
                 ::isatty(STDIN_FILENO) == 0 || ::isatty(STDOUT_FILENO) == 0,
-                ends_with(asked.program, "-83"),
+                calls_8_3,
                 false,
-                backend(*names, passed_to_backend(asked), ends_with(asked.program, "-83")),
+                backend(*names, passed_to_backend(asked), calls_8_3),
                 runner({}),
                 {}};
+    run.doc.driver_version = driver;
     const auto loaded = load_configuration(run, *file);
+    print_hints(run);
     print_diagnostics(run.found);
     if (!loaded) {
         return failed(run, loaded.error());
@@ -322,15 +367,17 @@ int drbdadm_main(int argc, char** argv) {
                    pretended);
     }
     auto asked = parse_command_line(argc, argv);
-    if (!asked) {
-        fmt::print(stderr, "{}\n", asked.error().text());
-        return asked.error().code;
+    const auto driver = driver_version();
+    if (!asked || !driver) {
+        const error& why = asked ? driver.error() : asked.error();
+        fmt::print(stderr, "{}\n", why.text());
+        return why.code;
     }
     for (const std::string& notice : asked->notices) {
         fmt::print(stderr, "{}\n", notice);
     }
     if (asked->kind == request_kind::version) {
-        print_version();
+        print_version(*driver);
         return 0;
     }
     if (asked->kind == request_kind::help) {
@@ -345,7 +392,7 @@ int drbdadm_main(int argc, char** argv) {
         fmt::print(stderr, "{}\n{}\n", usage_text(asked->program, asked->what), why);
         return exit_usage;
     }
-    return run_request_of(*asked);
+    return run_request_of(*asked, *driver);
 }
 
 } // namespace lockstep::drbdadm

@@ -54,15 +54,20 @@ int print_udev(const session& run, const subject& on) {
         return exit_usage;
     }
     const config::volume& row = *on.row;
-    if (row.implicit && !run.doc.global.udev_always_use_vnr) {
-        fmt::print("RESOURCE={}\n", on.owner->name);
-    } else {
-        fmt::print("RESOURCE={}/{}\n", on.owner->name, row.number);
-    }
+    const bool by_volume = !row.implicit || run.doc.global.udev_always_use_vnr;
+    const std::string name =
+        by_volume ? fmt::format("{}/{}", on.owner->name, row.number) : on.owner->name;
+    fmt::print("RESOURCE={}\n", name);
     fmt::print("DEVICE={}\n", row.device && row.device->compare(0, 9, "/dev/drbd") == 0
                                   ? without_dev(*row.device)
                                   : fmt::format("drbd{}", row.minor.value_or(0)));
-    fmt::print("DISK={}\n", without_dev(row.disk.value_or("")));
+    // The rules of 8.4 make links of RESOURCE and DISK, those of 9 take the links as they are.
+    const std::string disk = row.diskless() ? std::string{} : without_dev(row.disk.value_or(""));
+    fmt::print("DISK={}\n", disk);
+    fmt::print("SYMLINK=drbd/by-res/{}\nSYMLINK_BY_RES=drbd/by-res/{}\n", name, name);
+    if (!disk.empty()) {
+        fmt::print("SYMLINK_BY_DISK=drbd/by-disk/{}\n", disk);
+    }
     return 0;
 }
 

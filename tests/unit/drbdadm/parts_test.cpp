@@ -58,7 +58,7 @@ void options_of_a_command_need_no_dashes_before_them(void**) {
     const auto valued = parse({"resize", "--size=10G", "r0"});
     assert_true(valued.has_value());
     assert_string_equal(valued->passed[0].text.c_str(), "--size=10G");
-    const auto wrong = parse({"secondary", "--force", "r0"});
+    const auto wrong = parse({"down", "--force", "r0"});
     assert_false(wrong.has_value());
     assert_int_equal(wrong.error().code, 1);
     assert_string_equal(wrong.error().what.c_str(), "drbdadm: unrecognized option '--force'");
