@@ -363,6 +363,9 @@ bool bitmap::page_writing(std::uint64_t page) const {
 }
 
 std::uint64_t bitmap::next_dirty_page(std::uint64_t from) const {
+    if (dirty_count_ == 0) {
+        return none;
+    }
     return next_one(from, pages_, [this](std::uint64_t at) { return dirty_[at] & ~writing_[at]; });
 }
 

@@ -20,7 +20,8 @@ public:
     // Owned by the caller and unmoved while in a set. Ranges of different nodes may be equal.
     class node {
     public:
-        void* owner = nullptr; // the caller's; untouched here
+        void* owner = nullptr; // the caller's, as is the tag; untouched here
+        std::uint8_t tag = 0;
 
         bool linked() const { return set_ != nullptr; }
         std::uint64_t sector() const { return sector_; }

@@ -90,7 +90,7 @@ bool online_verify::ask_next(volume& target) {
     }
     const auto size = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(block_sectors, target.size_sectors - sector) * 512);
-    if (!all_.peers.can_take() || target.in_flight.overlaps(sector, size / 512)) {
+    if (!all_.peers.can_ask() || target.in_flight.overlaps(sector, size / 512)) {
         return false; // a write is on its way there: the block's turn comes with the next tick
     }
     peer_request* read = all_.peers.take(target, peer_request::kind::verify_read);
@@ -186,15 +186,11 @@ void online_verify::read_done(peer_request& request, int error) {
     tick(target);
 }
 
+// The block that waits for this answer; null if none does.
 peer_request* online_verify::find_asked(volume& target, std::uint64_t sector) const {
-    for (peer_request* each = target.peer_requests.front(); each != nullptr;
-         each = target.peer_requests.after(*each)) {
-        if (each->what == peer_request::kind::verify_read && each->sector == sector &&
-            each->digest.size == 0 && all_.peers.current(*each)) {
-            return each;
-        }
-    }
-    return nullptr;
+    peer_request* asked = peer_writes::find_asked(target, sector, peer_request::kind::verify_read);
+    const bool waits = asked != nullptr && asked->digest.size == 0 && all_.peers.current(*asked);
+    return waits ? asked : nullptr;
 }
 
 void online_verify::reply_received(volume& target, const wire::digest_request& reply) {

@@ -20,6 +20,9 @@ namespace {
 // Kept back for requests that arrive without data, which can't be made to wait on the stream.
 constexpr std::size_t reserved_requests = 512;
 
+// Tells the ranges of asked blocks from others; their owner is the peer_request.
+constexpr std::uint8_t asked_tag = 1;
+
 bool overlap(const peer_request& a, const peer_request& b) {
     return a.sector < b.sector + b.sectors() && b.sector < a.sector + a.sectors();
 }
@@ -64,6 +67,12 @@ bool peer_writes::can_take() const {
     return all_.peer_pool.available() > reserved_requests;
 }
 
+bool peer_writes::can_ask() const {
+    const std::size_t capacity = all_.peer_pool.available() + all_.peer_pool.in_use();
+    const std::size_t shared = capacity - std::min(capacity, reserved_requests);
+    return all_.peer_pool.available() > reserved_requests + shared / 2;
+}
+
 peer_request* peer_writes::take(volume& target, peer_request::kind what) {
     peer_request* request = all_.peer_pool.take();
     if (request == nullptr) {
@@ -84,6 +93,7 @@ void peer_writes::release(peer_request& request) {
         target.retry_overlaps = true;
     }
     request.interval.owner = nullptr;
+    request.interval.tag = 0;
     if (request.extent_held) {
         request.extent_held = false;
         if (target.disk != nullptr && target.disk->log != nullptr) {
@@ -308,11 +318,14 @@ void peer_writes::admit(peer_request& write) {
         submit(write);
         return;
     }
-    bool answered = false;
-    if (waits_before(target, write)) {
+    // The cheap question first: of many writes to one block all but one get no further.
+    const interval_set::node* const first =
+        target.in_flight.first_overlap(write.sector, write.sectors());
+    if ((first != nullptr && first->owner == nullptr) || waits_before(target, write)) {
         target.peer_waiting_overlap.push_back(write);
         return;
     }
+    bool answered = false;
     if (conflicts(write, answered)) {
         if (!answered) {
             target.peer_waiting_overlap.push_back(write);
@@ -323,19 +336,28 @@ void peer_writes::admit(peer_request& write) {
     enter_log(write);
 }
 
-namespace {
-
-char asked_mark; // its address tells asked ranges from others
-
-} // namespace
-
 void peer_writes::hold_asked(volume& target, peer_request& request) {
-    request.interval.owner = &asked_mark;
+    request.interval.owner = &request;
+    request.interval.tag = asked_tag;
     target.in_flight.insert(request.interval, request.sector, request.sectors());
 }
 
 bool peer_writes::is_asked(const interval_set::node& node) {
-    return node.owner == &asked_mark;
+    return node.tag == asked_tag;
+}
+
+peer_request* peer_writes::find_asked(const volume& target, std::uint64_t sector,
+                                      peer_request::kind what) {
+    peer_request* found = nullptr;
+    target.in_flight.for_each_overlap(sector, 1, [&](const interval_set::node& node) {
+        if (is_asked(node)) {
+            auto* const asked = static_cast<peer_request*>(node.owner);
+            if (asked->what == what && asked->sector == sector) {
+                found = asked;
+            }
+        }
+    });
+    return found;
 }
 
 bool peer_writes::waits_before(const volume& target, const peer_request& request) {

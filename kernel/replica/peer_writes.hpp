@@ -54,6 +54,8 @@ public:
 
     // Is there room for one more request that carries data?
     bool can_take() const;
+    // May one more block be asked for? Answers, and writes before them, need room to come in.
+    bool can_ask() const;
 
     void write_received(volume& target, const wire::data_header& head, std::uint32_t size,
                         buffer_ref data);
@@ -79,6 +81,9 @@ public:
     // do not wait: the answer may wait for them.
     static void hold_asked(volume& target, peer_request& request);
     static bool is_asked(const interval_set::node& node);
+    // Who has asked for the block at this sector; null if nobody has.
+    static peer_request* find_asked(const volume& target, std::uint64_t sector,
+                                    peer_request::kind what);
     // A write that came earlier and overlaps still waits for its turn.
     static bool waits_before(const volume& target, const peer_request& request);
     // Our overlapping write lost against the other Primary's.

@@ -12,17 +12,6 @@ using state::disk;
 
 namespace {
 
-// The request that this answers; null if there is none.
-peer_request* find_asked(volume& target, std::uint64_t sector) {
-    for (peer_request* each = target.peer_requests.front(); each != nullptr;
-         each = target.peer_requests.after(*each)) {
-        if (each->what == peer_request::kind::resync_request && each->sector == sector) {
-            return each;
-        }
-    }
-    return nullptr;
-}
-
 bool is_target(connection value) {
     return value == connection::sync_target || value == connection::paused_sync_t;
 }
@@ -299,7 +288,7 @@ bool resync_runner::request_next(volume& target, std::uint32_t blocks_max, std::
     // The last block of an odd-sized device is shorter.
     const std::uint64_t left = (target.size_sectors - sector) * 512;
     size = static_cast<std::uint32_t>(std::min<std::uint64_t>(size, left));
-    if (!all_.peers.can_take() || target.in_flight.overlaps(sector, size / 512)) {
+    if (!all_.peers.can_ask() || target.in_flight.overlaps(sector, size / 512)) {
         return false; // a write is on its way there: the block's turn comes with the next tick
     }
     target.run.position = first + count;
@@ -335,7 +324,8 @@ void resync_runner::send_request(volume& target, std::uint64_t sector, std::uint
 }
 
 void resync_runner::give_back_asked(volume& target, std::uint64_t sector) {
-    if (peer_request* asked = find_asked(target, sector)) {
+    if (peer_request* asked =
+            peer_writes::find_asked(target, sector, peer_request::kind::resync_request)) {
         all_.peers.release(*asked);
     }
 }

@@ -26,6 +26,7 @@ epoch& transfer_log::current() {
         LOCKSTEP_CHECK(last != nullptr);
         last->number = next_number_++;
         epochs_.push_back(*last);
+        unsent_ = unsent_ == nullptr ? last : unsent_;
     }
     return *last;
 }
@@ -59,32 +60,30 @@ void transfer_log::completed(app_request& write) {
     }
 }
 
-void transfer_log::send_barrier(epoch& which) {
-    which.barrier_sent = true;
-    wire::barrier barrier;
-    // The number is opaque to the peer; ours is little-endian everywhere.
-    store_little(barrier.number.data(), which.number);
-    all_.link.send(channel::data, 0, wire::command::barrier, barrier);
+// Of the closed epochs, which come first. A peer that is slow to acknowledge leaves many behind
+// whose barriers are sent: they are not looked at again.
+void transfer_log::send_barriers(const epoch* before) {
+    while (unsent_ != nullptr && unsent_ != before && unsent_->closed) {
+        epoch& due = *unsent_;
+        // Sending may drop the link, and all epochs with it.
+        unsent_ = epochs_.after(due);
+        due.barrier_sent = true;
+        wire::barrier barrier;
+        // The number is opaque to the peer; ours is little-endian everywhere.
+        store_little(barrier.number.data(), due.number);
+        all_.link.send(channel::data, 0, wire::command::barrier, barrier);
+    }
 }
 
 void transfer_log::send_due_barriers(const epoch& before) {
-    for (epoch* each = epochs_.front(); each != nullptr && each != &before;
-         each = epochs_.after(*each)) {
-        if (each->closed && !each->barrier_sent) {
-            send_barrier(*each);
-        }
-    }
+    send_barriers(&before);
 }
 
 void transfer_log::queue_ran_dry() {
     if (!all_.link.up || !all_.is_connected()) {
         return;
     }
-    for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
-        if (each->closed && !each->barrier_sent) {
-            send_barrier(*each);
-        }
-    }
+    send_barriers(nullptr);
 }
 
 bool transfer_log::wait_for_all(app_request& flush) {
@@ -131,6 +130,7 @@ void transfer_log::retire(epoch& which) {
 }
 
 void transfer_log::give_up_peer() {
+    unsent_ = nullptr;
     while (epoch* oldest = epochs_.pop_front()) {
         while (app_request* write = oldest->requests.pop_front()) {
             write->of = nullptr;
@@ -147,6 +147,7 @@ void transfer_log::send_again() {
     // Taken out first: sending puts them into new epochs.
     intrusive_list<epoch, in_log> old;
     old.append(epochs_);
+    unsent_ = nullptr;
     while (epoch* oldest = old.pop_front()) {
         while (app_request* write = oldest->requests.pop_front()) {
             write->of = nullptr;

@@ -66,12 +66,13 @@ public:
 
 private:
     epoch& current();
-    void send_barrier(epoch& which);
+    void send_barriers(const epoch* before);
     void retire(epoch& which);
 
     machinery& all_;
     object_pool<epoch> pool_;
     intrusive_list<epoch, in_log> epochs_;
+    epoch* unsent_ = nullptr; // the oldest whose barrier has not been sent
     std::uint32_t next_number_ = 0;
 };
 

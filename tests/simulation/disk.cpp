@@ -89,7 +89,9 @@ void disk::schedule(std::uint64_t id) {
     }
     const instant shortest = 20'000;
     const instant longest = std::max(faults.latency_max, shortest + 1);
-    events_.after(random_.between(shortest, longest), [this, id] { finish(id); });
+    const bool flush = under_way_.at(id).request->op == operation::flush;
+    events_.after(random_.between(shortest, longest) + (flush ? faults.flush_latency : 0),
+                  [this, id] { finish(id); });
 }
 
 void disk::unhang() {
@@ -122,6 +124,7 @@ void disk::finish(std::uint64_t id) {
             read_now(request.offset, {request.memory, request.size});
         }
     } else if (request.op == operation::flush) {
+        ++flushes;
         if (!fails && !sabotage.ignore_flush) {
             harden(ended.stamp);
         }

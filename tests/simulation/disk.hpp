@@ -32,6 +32,7 @@ struct disk_faults {
     bool dead = false; // every request fails
     bool hung = false; // no request ends
     instant latency_max = 2'000'000;
+    instant flush_latency = 0; // besides the latency that all requests have
 };
 
 // What a broken disk or driver would do wrong: the checker has to find it.
@@ -48,6 +49,7 @@ public:
     disk& operator=(const disk&) = delete;
 
     std::uint64_t sectors() const { return sectors_; }
+    std::uint64_t flushes = 0; // that have ended
     disk_faults faults;
     disk_sabotage sabotage;
 
