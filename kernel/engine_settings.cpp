@@ -90,11 +90,11 @@ const std::vector<option>& table() {
              to.restart = true;
              return true;
          }},
-        {"peer-buffers", "MIB", "memory for data from the peer and resync (8)",
+        {"peer-buffers", "MIB", "memory for data from the peer and resync (6)",
          [](settings& to, const std::string& text) {
              return set_number(to.peer_buffers_mib, text, 4, 1024);
          }},
-        {"client-buffers", "MIB", "memory for data of local clients (8)",
+        {"client-buffers", "MIB", "memory for data of local clients (6)",
          [](settings& to, const std::string& text) {
              return set_number(to.client_buffers_mib, text, 4, 1024);
          }},

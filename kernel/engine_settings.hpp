@@ -23,8 +23,8 @@ struct settings {
     bool device_nodes = true;
     bool files_as_disks = false;
     bool restart = false; // after a crash
-    std::uint32_t peer_buffers_mib = 8;
-    std::uint32_t client_buffers_mib = 8;
+    std::uint32_t peer_buffers_mib = 6;
+    std::uint32_t client_buffers_mib = 6;
 };
 
 // `words` are the arguments without the program's name; those of the environment come first, so

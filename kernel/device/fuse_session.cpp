@@ -55,7 +55,7 @@ fuse_session::fuse_session(std::string file_name, const volume_properties& prope
                            fuse_session_owner& owner)
     : file_name_(std::move(file_name)), properties_(properties), engine_(&engine),
       buffers_(&buffers), owner_(&owner),
-      staging_(std::make_unique<std::byte[]>(replica::max_io_bytes)),
+      staging_(std::make_unique_for_overwrite<std::byte[]>(replica::max_io_bytes)),
       slots_(std::make_unique<slot[]>(requests_max)) {
     for (std::size_t i = requests_max; i > 0; --i) {
         slot& one = slots_[i - 1];

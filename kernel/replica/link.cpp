@@ -1,5 +1,6 @@
 #include "kernel/replica/link.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernel/replica/machinery.hpp"
@@ -88,12 +89,40 @@ void link::send_empty(channel which, volume_number volume, wire::command code) {
     }
 }
 
-void link::send_bytes(channel which, volume_number volume, wire::command code,
-                      const_byte_span payload) {
+buffer_ref link::copy_of(const_byte_span bytes) {
     buffer_ref copy =
-        all_.memory.peer.allocate(static_cast<std::uint32_t>(payload.empty() ? 1 : payload.size()));
+        all_.memory.peer.allocate(static_cast<std::uint32_t>(bytes.empty() ? 1 : bytes.size()));
     if (!copy) {
         all_.states.drop_link(state::connection::network_failure, "no memory for a packet");
+        return {};
+    }
+    if (!bytes.empty()) {
+        std::memcpy(copy.data(), bytes.data(), bytes.size());
+    }
+    return copy;
+}
+
+void link::send_encoded(channel which, const_byte_span bytes) {
+    const std::size_t head = std::min(bytes.size(), outgoing_packet::head_bytes_max);
+    const const_byte_span rest = bytes.subspan(head);
+    buffer_ref hold;
+    if (up && !rest.empty() && !(hold = copy_of(rest))) {
+        return;
+    }
+    if (outgoing_packet* packet = begin(which)) {
+        std::memcpy(packet->head.data(), bytes.data(), head);
+        packet->head_size = static_cast<std::uint32_t>(head);
+        packet->data = rest.empty() ? nullptr : hold.data();
+        packet->data_size = static_cast<std::uint32_t>(rest.size());
+        packet->hold = std::move(hold);
+        push(which, *packet);
+    }
+}
+
+void link::send_bytes(channel which, volume_number volume, wire::command code,
+                      const_byte_span payload) {
+    buffer_ref copy = copy_of(payload);
+    if (!copy) {
         return;
     }
     if (outgoing_packet* packet = begin(which)) {
@@ -101,7 +130,6 @@ void link::send_bytes(channel which, volume_number volume, wire::command code,
         wire::encode_header(writer, wire::make_header(rules, volume, code,
                                                       static_cast<std::uint32_t>(payload.size())));
         packet->head_size = static_cast<std::uint32_t>(writer.written());
-        std::memcpy(copy.data(), payload.data(), payload.size());
         packet->data = copy.data();
         packet->data_size = static_cast<std::uint32_t>(payload.size());
         packet->hold = std::move(copy);

@@ -33,11 +33,9 @@ public:
     // --- sending ---
     template <class X>
     void send(channel which, volume_number volume, wire::command code, const X& value) {
-        if (outgoing_packet* packet = begin(which)) {
-            packet->head_size = static_cast<std::uint32_t>(
-                wire::encode_packet(packet->head, rules, volume, code, value));
-            push(which, *packet);
-        }
+        std::array<std::byte, packet_bytes_max> bytes;
+        const std::size_t size = wire::encode_packet(bytes, rules, volume, code, value);
+        send_encoded(which, const_byte_span(bytes).first(size));
     }
     // With data, and its digest in front of it if there is one.
     template <class X>
@@ -78,6 +76,11 @@ public:
     std::array<instant, 2> send_blocked_since{never, never};
 
 private:
+    // The longest packet that is sent as one value: options of a resync, an authentication.
+    static constexpr std::size_t packet_bytes_max = 256;
+
+    void send_encoded(channel which, const_byte_span bytes);
+    buffer_ref copy_of(const_byte_span bytes);
     packet_queue& output(channel which) { return output_[static_cast<std::size_t>(which)]; }
     const packet_queue& output(channel which) const {
         return output_[static_cast<std::size_t>(which)];

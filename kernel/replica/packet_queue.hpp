@@ -17,7 +17,9 @@ namespace lockstep::replica {
 struct in_output {};
 
 struct outgoing_packet : list_hook<in_output> {
-    static constexpr std::size_t head_bytes_max = 256; // header, fixed part, digest
+    // Header, fixed part, digest: enough for all packets of the data path. There are thousands of
+    // these; what is longer lies in a buffer.
+    static constexpr std::size_t head_bytes_max = 112;
 
     std::array<std::byte, head_bytes_max> head;
     std::uint32_t head_size = 0;

@@ -546,11 +546,7 @@ void peer_writes::begin_read(peer_request& read) {
         target.peer_waiting_overlap.push_back(read);
         return;
     }
-    // Half of the buffers stay free for what arrives, which alone makes progress certain.
-    if (!read.buffer && all_.memory.peer.free_bytes() * 2 >= all_.memory.peer.capacity_bytes()) {
-        read.buffer = all_.memory.peer.allocate(read.size);
-    }
-    if (!read.buffer) {
+    if (!read.buffer && !find_buffer(read)) {
         target.reads_waiting.push_back(read);
         return;
     }
@@ -559,6 +555,15 @@ void peer_writes::begin_read(peer_request& read) {
         --finished.target->counters.local_pending;
         finished.target->owner->peers.read_done(finished, error);
     });
+}
+
+bool peer_writes::find_buffer(peer_request& read) {
+    // A third of the buffers stays free for what arrives, which alone makes progress certain.
+    buffer_pool& pool = all_.memory.peer;
+    if (pool.free_bytes() >= read.size + pool.capacity_bytes() / 3) {
+        read.buffer = pool.allocate(read.size);
+    }
+    return static_cast<bool>(read.buffer);
 }
 
 void peer_writes::read_done(peer_request& read, int error) {
@@ -596,11 +601,7 @@ void peer_writes::out_of_sync_received(volume& target, const wire::block_range& 
 void peer_writes::serve_waiting_reads() {
     for (auto& [number, target] : all_.volumes) {
         while (peer_request* read = target->reads_waiting.front()) {
-            if (all_.memory.peer.free_bytes() * 2 < all_.memory.peer.capacity_bytes()) {
-                return;
-            }
-            read->buffer = all_.memory.peer.allocate(read->size);
-            if (!read->buffer) {
+            if (!find_buffer(*read)) {
                 return;
             }
             target->reads_waiting.remove(*read);

@@ -95,6 +95,8 @@ public:
     // Requests for whoever works for the peer (resync, verify). Null if there is none.
     peer_request* take(volume& target, peer_request::kind what);
     void release(peer_request& request);
+    // For what is to be read. False: there is none to spare now.
+    bool find_buffer(peer_request& read);
     // Something of this connection that still is to be answered?
     bool current(const peer_request& request) const;
     void send_ack(peer_request& request, wire::command code);

@@ -58,7 +58,7 @@ struct output_segment {
 struct memory_pools {
     buffer_pool& peer; // payloads received from the peer, resync and verify
     // Parts of the application's requests under way; what is beyond waits in its front end.
-    std::size_t application_requests_max = 4096;
+    std::size_t application_requests_max = 2048;
     // What the peer and the resync may have under way here.
     std::size_t peer_requests_max = 4096;
 };

@@ -75,7 +75,6 @@ private:
     void finished(volume& target);
     void serve_request(volume& target, const wire::digest_request& request, bool thin);
     void serve(peer_request& request);
-    bool find_buffer(peer_request& request);
     void read_done(peer_request& request, int error);
     void answer_request(peer_request& request, int error);
     void serve_throttled(volume& target);

@@ -99,7 +99,7 @@ void resync_runner::retry(peer_request& request) {
         }
         target.in_flight.insert(request.interval, request.sector, request.sectors());
     }
-    if (!request.buffer && !find_buffer(request)) {
+    if (!request.buffer && !all_.peers.find_buffer(request)) {
         // What the application writes before a block is compared would make it look different; the
         // peer's writes, which bring buffers back, do not wait for such a block.
         if (request.what != peer_request::kind::verify_read) {
@@ -114,15 +114,6 @@ void resync_runner::retry(peer_request& request) {
         --ended.target->counters.local_pending;
         ended.target->owner->resync.read_done(ended, error);
     });
-}
-
-bool resync_runner::find_buffer(peer_request& request) {
-    // Half of the buffers stay free for what arrives, which alone makes progress certain.
-    buffer_pool& pool = all_.memory.peer;
-    if (pool.free_bytes() * 2 >= pool.capacity_bytes()) {
-        request.buffer = pool.allocate(request.size);
-    }
-    return static_cast<bool>(request.buffer);
 }
 
 void resync_runner::submit_read(peer_request& request, void (*when_done)(disk_request&, int)) {
