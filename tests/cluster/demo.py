@@ -2,12 +2,11 @@
 filesystem, the death of the Primary, promotion of the survivor, return, resync, swap back."""
 
 import argparse
-import hashlib
 import subprocess
 import sys
 import time
 
-from nodes import Cluster, Failed, main, resource_text, until
+from nodes import Cluster, Failed, data_checksum, main, resource_text, until
 
 DISK = 192 << 20
 
@@ -148,25 +147,10 @@ def walk(cluster, steps):
     alpha.run("drbdadm", "secondary", "r0")
     for node in (alpha, beta):
         node.run("drbdadm", "down", "r0")
-    sums = [data_checksum(node) for node in (alpha, beta)]
+    sums = [data_checksum(node.disks["sdb1"][0], DISK) for node in (alpha, beta)]
     expect(sums[0] == sums[1], "the data areas of the two disks differ")
     steps.proof("the two disks hold the same data")
     return alpha, beta
-
-
-def data_checksum(node):
-    """The data area of a disk with internal metadata of default size."""
-    path = node.disks["sdb1"][0]
-    sectors = DISK // 512
-    bitmap = -(-(-(-sectors // 32768)) // 8) * 8
-    data = DISK - 4096 - 32768 - bitmap * 512
-    digest = hashlib.sha256()
-    with open(path, "rb") as image:
-        while data > 0:
-            piece = image.read(min(1 << 20, data))
-            digest.update(piece)
-            data -= len(piece)
-    return digest.hexdigest()
 
 
 def demo():

@@ -16,6 +16,7 @@ what then is left of an earlier run is cleared by the next one of the same name.
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import shutil
 import signal
@@ -76,7 +77,10 @@ for entry in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 fuse:10:2
     IFS=: read -r node major minor <<<"$entry"
     mknod -m 666 "$state/dev/$node" c "$major" "$minor"
 done
-for ((i = 0; i < LOOPS; i++)); do mknod -m 660 "$state/dev/loop$i" b 7 "$i"; done
+python3 -c 'import os, stat, sys
+for number in range(int(sys.argv[2])):
+    os.mknod(f"{sys.argv[1]}/loop{number}", stat.S_IFBLK | 0o660, os.makedev(7, number))
+' "$state/dev" "$LOOPS"
 while read -r node minor; do mknod -m 660 "$state/dev/$node" b 7 "$minor"; done <"$state/disks"
 ln -s /proc/self/fd "$state/dev/fd"
 ln -s /proc/self/fd/0 "$state/dev/stdin"
@@ -338,6 +342,19 @@ common {{
 resource {name} {{
 {hosts}}}
 """
+
+
+def data_checksum(path, size):
+    """Of the data on a disk of `size` bytes with internal metadata of default size: without that."""
+    extents = -(-(size // 512) // 32768)  # a sector of the bitmap covers 16 MiB
+    left = size - 4096 - 32768 - -(-extents // 8) * 8 * 512
+    digest = hashlib.sha256()
+    with open(path, "rb") as image:
+        while left > 0:
+            piece = image.read(min(1 << 20, left))
+            digest.update(piece)
+            left -= len(piece)
+    return digest.hexdigest()
 
 
 def run_scenarios(scenarios, *arguments):

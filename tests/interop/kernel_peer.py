@@ -4,26 +4,12 @@ directions, through disconnects and role changes, with both disks equal at the e
     kernel_peer.py STAGE LAB-DIRECTORY     prints TAP
 """
 
-import hashlib
 import sys
 
 from guest import Guest, Lab
-from nodes import Cluster, Failed, main, resource_text, run_scenarios
+from nodes import Cluster, Failed, data_checksum, main, resource_text, run_scenarios
 
 DISK = 64 << 20
-
-
-def data_sum(path):
-    sectors = DISK // 512
-    bitmap = -(-(-(-sectors // 32768)) // 8) * 8
-    left = DISK - 4096 - 32768 - bitmap * 512
-    digest = hashlib.sha256()
-    with open(path, "rb") as image:
-        while left > 0:
-            piece = image.read(min(1 << 20, left))
-            digest.update(piece)
-            left -= len(piece)
-    return digest.hexdigest()
 
 
 class Pair:
@@ -55,7 +41,7 @@ class Pair:
 
     def equal(self):
         self.theirs.run("sync; blockdev --flushbufs /dev/vda")
-        ours, theirs = data_sum(self.image), data_sum(self.theirs.image)
+        ours, theirs = (data_checksum(path, DISK) for path in (self.image, self.theirs.image))
         if ours != theirs:
             raise Failed("the data areas of the two disks differ")
 
