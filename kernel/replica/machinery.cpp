@@ -28,7 +28,7 @@ bool machinery::idle() const {
 }
 
 void machinery::wait_idle(std::function<void(bool)> done) {
-    epochs.close_current();
+    epochs.hurry();
     waiting_idle_.push_back(std::move(done));
     if (!idle() && common.suspended()) {
         answer_idle(false);

@@ -7,6 +7,15 @@ namespace lockstep::replica {
 
 using wire::command;
 
+namespace {
+
+// How long, and for how many writes, a flush is put off that nobody waits for. Meanwhile the sender
+// keeps these writes in its activity log, and sends them again if this node dies.
+constexpr instant put_off_max = milliseconds(10);
+constexpr std::uint32_t put_off_writes_max = 256;
+
+} // namespace
+
 peer_epoch* peer_writes::epoch_of(const peer_request& write) {
     return write.of != nullptr && write.of->serial == write.epoch_serial ? write.of : nullptr;
 }
@@ -43,12 +52,39 @@ void peer_writes::barrier_received(const wire::barrier& barrier) {
     }
     open->ended = true;
     open->number = barrier.number;
+    put_off_writes_ += open->writes;
+    if (put_off_writes_ >= put_off_writes_max) {
+        hurry();
+        return;
+    }
+    if (!put_off_.armed()) {
+        put_off_.arm(all_.now() + put_off_max);
+    }
     advance();
+}
+
+void peer_writes::hurry() {
+    const peer_epoch* last = epochs_.back();
+    if (last != nullptr) {
+        due_through_ = last->ended ? last->serial : last->serial - 1;
+    }
+    put_off_writes_ = 0;
+    put_off_.cancel();
+    advance();
+}
+
+bool peer_writes::flush_is_due(const peer_epoch& oldest) const {
+    const bool flushes = std::ranges::any_of(
+        all_.volumes, [](const auto& entry) { return entry.second->options.disk_flushes; });
+    return holding_ > 0 || oldest.failed || oldest.serial <= due_through_ || !flushes;
 }
 
 void peer_writes::advance() {
     while (peer_epoch* oldest = epochs_.front()) {
         if (!ready(*oldest)) {
+            return;
+        }
+        if (!oldest->flushed && oldest->writes > 0 && !flush_is_due(*oldest)) {
             return;
         }
         if (!oldest->flushed && oldest->writes > 0 && flush()) {

@@ -61,7 +61,8 @@ void peer_request::reset() {
     begun = 0;
 }
 
-peer_writes::peer_writes(machinery& all) : all_(all), pool_(all.peer_pool.available() + 64) {}
+peer_writes::peer_writes(machinery& all)
+    : all_(all), pool_(all.peer_pool.available() + 64), put_off_(all.clock, [this] { hurry(); }) {}
 
 bool peer_writes::can_take() const {
     return all_.peer_pool.available() > reserved_requests;
@@ -668,6 +669,8 @@ void peer_writes::link_lost() {
     }
     holding_ = 0;
     waiting_ = 0;
+    put_off_writes_ = 0;
+    put_off_.cancel();
 }
 
 } // namespace lockstep::replica

@@ -2,7 +2,8 @@
 //
 // When an epoch has ended (BARRIER) and its writes are done, the disks are flushed, and only then
 // BARRIER_ACK goes out: what is acknowledged is durable. One flush serves all epochs that are ready
-// for it.
+// for it, and as long as nobody waits for it, it is put off for a moment, so that a busy disk is
+// not flushed all the time.
 //
 // An epoch holds those behind it back if the sender may report a flush to its application without
 // having our BARRIER_ACK: the in-kernel DRBD always, ours under the protocols A and B. Then nothing
@@ -24,6 +25,7 @@
 #include "kernel/replica/intrusive_list.hpp"
 #include "kernel/replica/object_pool.hpp"
 #include "kernel/replica/request.hpp"
+#include "kernel/replica/timers.hpp"
 #include "kernel/wire/payloads.hpp"
 
 namespace lockstep::replica {
@@ -61,6 +63,8 @@ public:
                         buffer_ref data);
     void discard_received(volume& target, wire::command code, const wire::discard& discard);
     void barrier_received(const wire::barrier& barrier);
+    // UNPLUG_REMOTE: the peer waits for what has ended so far.
+    void hurry();
     void read_requested(volume& target, const wire::block_request& request);
     void out_of_sync_received(volume& target, const wire::block_range& range);
     void sequence_seen(volume& target, std::uint32_t sequence);
@@ -120,6 +124,7 @@ private:
     peer_epoch* open_epoch();
     bool must_wait(const peer_epoch& in) const;
     bool ready(const peer_epoch& which) const;
+    bool flush_is_due(const peer_epoch& oldest) const;
     bool flush();
     void flushed(volume_number number, int error);
     void remove(peer_epoch& which);
@@ -139,6 +144,9 @@ private:
     std::array<epoch_flush, 16> flushes_; // one for each volume
     std::uint32_t flushes_pending_ = 0;
     std::uint64_t flushing_through_ = 0; // the last epoch that they cover
+    std::uint64_t due_through_ = 0;      // up to this one nothing is put off
+    std::uint32_t put_off_writes_ = 0;   // that have come since
+    timer put_off_;                      // ends the putting off
 };
 
 } // namespace lockstep::replica

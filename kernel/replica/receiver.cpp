@@ -176,6 +176,8 @@ void receiver::data_channel(const wire::header& head, const_byte_span payload) {
         return;
     }
     case command::unplug_remote:
+        all_.peers.hurry();
+        return;
     case command::delay_probe:
         return;
     case command::connection_features:

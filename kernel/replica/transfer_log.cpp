@@ -13,6 +13,8 @@ void epoch::reset() {
     writes = 0;
     closed = false;
     barrier_sent = false;
+    hurried = false;
+    link_serial = 0;
     conflicted = false;
 }
 
@@ -25,6 +27,7 @@ epoch& transfer_log::current() {
         last = pool_.take();
         LOCKSTEP_CHECK(last != nullptr);
         last->number = next_number_++;
+        last->link_serial = all_.link.serial;
         epochs_.push_back(*last);
         unsent_ = unsent_ == nullptr ? last : unsent_;
     }
@@ -54,6 +57,18 @@ void transfer_log::close_current() {
     }
 }
 
+void transfer_log::hurry() {
+    close_current();
+    epoch* last = epochs_.back();
+    if (last == nullptr || !last->closed || last->hurried || !all_.link.up ||
+        last->link_serial != all_.link.serial || !all_.handshake.peer_is_lockstep()) {
+        return;
+    }
+    last->hurried = true;
+    send_barriers(nullptr);
+    all_.link.send_empty(channel::data, 0, wire::command::unplug_remote);
+}
+
 void transfer_log::completed(app_request& write) {
     if (write.of != nullptr && write.of == epochs_.back()) {
         close_current();
@@ -63,7 +78,9 @@ void transfer_log::completed(app_request& write) {
 // Of the closed epochs, which come first. A peer that is slow to acknowledge leaves many behind
 // whose barriers are sent: they are not looked at again.
 void transfer_log::send_barriers(const epoch* before) {
-    while (unsent_ != nullptr && unsent_ != before && unsent_->closed) {
+    // One for a connection that is gone is sent again, or given up.
+    while (unsent_ != nullptr && unsent_ != before && unsent_->closed &&
+           unsent_->link_serial == all_.link.serial) {
         epoch& due = *unsent_;
         // Sending may drop the link, and all epochs with it.
         unsent_ = epochs_.after(due);

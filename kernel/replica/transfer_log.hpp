@@ -25,9 +25,11 @@ struct in_log {};
 
 struct epoch : list_hook<in_log> {
     std::uint32_t number = 0;
-    std::uint32_t writes = 0; // DATA, TRIM and ZEROES packets of it
+    std::uint32_t writes = 0;      // DATA, TRIM and ZEROES packets of it
+    std::uint64_t link_serial = 0; // of the connection that it is for
     bool closed = false;
     bool barrier_sent = false;
+    bool hurried = false;    // the peer was asked not to put off its flush
     bool conflicted = false; // a write lost against the other Primary: may never be acknowledged
     intrusive_list<app_request, in_epoch> requests;
     // Flushes that wait for this epoch's BARRIER_ACK.
@@ -45,6 +47,10 @@ public:
     // Called before each DATA: sends the barriers of all earlier epochs.
     void send_due_barriers(const epoch& before);
     void close_current();
+    // Somebody waits for what was sent to be durable on the peer, or for room: it is to flush now.
+    // (A Lockstep peer puts its flush off for a moment otherwise; UNPLUG_REMOTE tells it not to,
+    // and means nothing to others.)
+    void hurry();
     // The write was reported to the application.
     void completed(app_request& write);
     // Nothing is left to send: barriers of closed epochs go out.

@@ -183,6 +183,10 @@ void write_path::complete(app_request& request, int error) {
     io_request* parent = std::exchange(request.parent, nullptr);
     if (request.of != nullptr) {
         all_.epochs.completed(request);
+        // Extents and parts come back when the peer has acknowledged the epoch.
+        if (!target.waiting_slot.empty() || all_.application_pool.available() == 0) {
+            all_.epochs.hurry();
+        }
     }
     io_part_done(*parent, error);
     target.retry_overlaps = true;

@@ -94,7 +94,9 @@ void write_path::pump(volume& target) {
             return;
         }
         if (!cut_part(target, *request)) {
-            return; // no part free: retire() comes back
+            // No part is free: retire() comes back. Epochs hold completed ones.
+            all_.epochs.hurry();
+            return;
         }
         if (target.io_cut_bytes < request->size) {
             continue;
@@ -179,6 +181,7 @@ void write_path::start_flush(app_request& flush) {
     flush.net = net_part::none;
     if (ask_peer && all_.epochs.wait_for_all(flush)) {
         flush.net = net_part::sent;
+        all_.epochs.hurry();
     } else {
         all_.epochs.close_current();
     }
@@ -288,8 +291,8 @@ void write_path::enter_log(app_request& write) {
         return;
     case activity_log::grant::full:
         target.waiting_slot.push_back(write);
-        // Closed epochs hold extents until the peer acknowledges them.
-        all_.epochs.close_current();
+        // Epochs hold extents until the peer acknowledges them.
+        all_.epochs.hurry();
         return;
     }
 }

@@ -74,6 +74,54 @@ void one_flush_serves_all_epochs_that_are_ready_for_it(void**) {
     expect_good(it);
 }
 
+void quick_disks(pair& it) {
+    for (auto& each : it.nodes) {
+        each->data_disk(0).faults.latency_max = 100'000;
+    }
+}
+
+void a_flush_that_nobody_waits_for_is_put_off(void**) {
+    pair it(settings_of(options::protocol::c));
+    quick_disks(it);
+    const std::uint64_t before = it.nodes[1]->data_disk(0).flushes;
+    const instant took = it.write_one_after_the_other(200);
+    it.run_for(50 * millisecond);
+    const std::uint64_t flushes = it.nodes[1]->data_disk(0).flushes - before;
+    assert_in_range(flushes, 1, took / (10 * millisecond) + 3);
+    expect_good(it);
+}
+
+void a_flush_that_somebody_waits_for_is_not_put_off(void**) {
+    pair it(settings_of(options::protocol::c));
+    quick_disks(it);
+    instant took = 0;
+    for (unsigned each = 0; each < 20; ++each) {
+        it.write_one_after_the_other(1);
+        const instant began = it.events.now();
+        it.flush(0, 0);
+        assert_true(it.run_until([&] { return it.quiet(); }));
+        took += it.events.now() - began;
+    }
+    assert_true(took / 20 < 3 * millisecond);
+    expect_good(it);
+}
+
+// Fewer extents than are written to: the log forgets one only when the peer has acknowledged.
+void a_full_activity_log_does_not_wait_for_what_is_put_off(void**) {
+    node_settings settings = settings_of(options::protocol::c);
+    settings.device_sectors = 200 * format::al_extent_sectors;
+    settings.disk.al_extents = 67;
+    pair it(settings);
+    quick_disks(it);
+    const instant began = it.events.now();
+    for (unsigned each = 0; each < 120; ++each) {
+        it.write(0, 0, each * format::al_extent_sectors, 8);
+    }
+    assert_true(it.run_until([&] { return it.quiet(); }));
+    assert_true(it.events.now() - began < 8 * millisecond);
+    expect_good(it);
+}
+
 void under_protocol_c_a_flush_waits_for_the_peers_flush(void**) {
     pair it(settings_of(options::protocol::c));
     it.nodes[1]->data_disk(0).faults.flush_latency = slow_flush;
@@ -141,6 +189,9 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(under_protocol_c_a_write_does_not_wait_for_the_peers_flush),
         cmocka_unit_test(one_flush_serves_all_epochs_that_are_ready_for_it),
+        cmocka_unit_test(a_flush_that_nobody_waits_for_is_put_off),
+        cmocka_unit_test(a_flush_that_somebody_waits_for_is_not_put_off),
+        cmocka_unit_test(a_full_activity_log_does_not_wait_for_what_is_put_off),
         cmocka_unit_test(under_protocol_c_a_flush_waits_for_the_peers_flush),
         cmocka_unit_test(under_protocol_a_nothing_overtakes_a_barrier),
         cmocka_unit_test(under_protocol_b_nothing_overtakes_a_barrier),
