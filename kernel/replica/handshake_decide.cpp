@@ -146,7 +146,8 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
     }
     call_handlers(target, decision);
     if (decision.refused()) {
-        switch (state::on_refusal(facts, peer_tentative_ || tentative_)) {
+        // Who only wanted to know is done; the other waits for a connection that is meant.
+        switch (state::on_refusal(facts, peer_tentative_ && !tentative_)) {
         case state::refusal_consequence::disconnect:
             all_.states.disconnect_at_once(
                 fmt::format("{} {}", decision.text(), decision.remedy()));
