@@ -123,6 +123,26 @@ std::string blkid_type(const std::string& device) {
     return type;
 }
 
+// How far the partitions reach. A GPT has a second copy of itself at the end of the device.
+std::optional<existing_data> as_partition_table(const std::string& device) {
+    const std::unique_ptr<blkid_struct_probe, void (*)(blkid_probe)> probe(
+        blkid_new_probe_from_filename(device.c_str()), blkid_free_probe);
+    blkid_partlist partitions = probe ? blkid_probe_get_partitions(probe.get()) : nullptr;
+    blkid_parttable table = partitions != nullptr ? blkid_partlist_get_table(partitions) : nullptr;
+    if (table == nullptr) {
+        return {};
+    }
+    constexpr std::int64_t sector_bytes = 512; // libblkid counts in these on every device
+    const std::string type = blkid_parttable_get_type(table);
+    std::int64_t end = type == "gpt" ? blkid_probe_get_size(probe.get()) : sector_bytes;
+    for (int i = 0; i < blkid_partlist_numof_partitions(partitions); ++i) {
+        blkid_partition one = blkid_partlist_get_partition(partitions, i);
+        end = std::max<std::int64_t>(
+            end, (blkid_partition_get_start(one) + blkid_partition_get_size(one)) * sector_bytes);
+    }
+    return existing_data{type + " partition table", true, static_cast<std::uint64_t>(end), false};
+}
+
 } // namespace
 
 std::optional<existing_data> recognise(const std::string& device, const_byte_span head) {
@@ -141,6 +161,9 @@ std::optional<existing_data> recognise(const std::string& device, const_byte_spa
         std::all_of(head.begin(), head.end(), [](std::byte b) { return b == std::byte{0}; });
     if (blank) {
         return {};
+    }
+    if (auto table = as_partition_table(device)) {
+        return table;
     }
     return existing_data{"some data", false, {}, false};
 }
