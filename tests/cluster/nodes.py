@@ -111,6 +111,7 @@ class Node:
         self.helpers = []
         self.init = None
         self.pid_namespace = None
+        self.mounts = None
         for each in ("up", "work", "dev"):
             os.makedirs(f"{self.directory}/{each}", exist_ok=True)
 
@@ -171,6 +172,9 @@ class Node:
         children = run("pgrep", "-P", self.init.pid).stdout.split()
         self.pid = int(children[0])
         self.pid_namespace = os.stat(f"/proc/{self.pid}/ns/pid").st_ino
+        # What is mounted in the node is unmounted by whoever has this open last. An engine that did
+        # it while it dies would wait for itself, and with it every sync of the machine.
+        self.mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         run("ip", "link", "add", self.port, "netns", self.cluster.hub, "type", "veth",
             "peer", "name", "eth0", "netns", str(self.pid))
         run("ip", "-n", self.cluster.hub, "link", "set", self.port, "master", "br0", "up")
@@ -191,6 +195,7 @@ class Node:
         self.init.kill()
         self.init.wait()
         until(lambda: not os.path.exists(f"/proc/{self.pid}"), f"the end of node {self.name}")
+        os.close(self.mounts)
         self.init.stdin.close()
         self.init.stdout.close()
         self.init = None
