@@ -175,6 +175,7 @@ constexpr std::array table{
     for_engine("pri-lost-after-sb", true),
     for_engine("fence-peer", false),
     for_engine("unfence-peer", false),
+    for_engine("fence-disk", false),
     for_engine("local-io-error", true),
     for_engine("pri-lost", true),
     for_engine("initial-split-brain", true),

@@ -5,6 +5,8 @@
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -25,6 +27,9 @@ int program_not_found() {
     return 127;
 } // as the shell has it
 
+// An exit code of fence-peer.
+constexpr int disk_is_inconsistent_or_worse = 3;
+
 bool is_assignment(std::string_view word) {
     const std::size_t equals = word.find('=');
     return equals != std::string_view::npos && equals > 0 &&
@@ -40,21 +45,45 @@ bool is_plain(std::string_view word) {
     });
 }
 
-bool can_be_run(const std::string& program) {
+// Where the shell finds it; empty: nowhere.
+std::string find_program(const std::string& program) {
     if (program.find('/') != std::string::npos) {
-        return ::access(program.c_str(), X_OK) == 0;
+        return ::access(program.c_str(), X_OK) == 0 ? program : std::string{};
     }
     const char* path = ::getenv("PATH");
     std::string_view rest = path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path;
     while (!rest.empty()) {
         const std::size_t end = std::min(rest.find(':'), rest.size());
-        const std::string file = fmt::format("{}/{}", rest.substr(0, end), program);
+        std::string file = fmt::format("{}/{}", rest.substr(0, end), program);
         if (end > 0 && ::access(file.c_str(), X_OK) == 0) {
-            return true;
+            return file;
         }
         rest.remove_prefix(std::min(end + 1, rest.size()));
     }
-    return false;
+    return {};
+}
+
+bool can_be_run(const std::string& program) {
+    return !find_program(program).empty();
+}
+
+// Whether the command, or the program that it starts, knows why it is called: whoever reads a
+// variable has its name somewhere.
+bool knows_reasons(const std::string& command) {
+    constexpr std::string_view variable = "DRBD_FENCE_REASON";
+    if (command.find(variable) != std::string::npos) {
+        return true;
+    }
+    const std::string program = find_program(handler_program(command));
+    std::ifstream file(program, std::ios::binary);
+    const std::string content{std::istreambuf_iterator<char>(file), {}};
+    return content.find(variable) != std::string::npos;
+}
+
+// The engine ends what takes too long, and all that was started by it.
+bool caller_limits_time() {
+    const char* limit = ::getenv("LOCKSTEP_HANDLER_LIMIT");
+    return limit != nullptr && std::string_view(limit) == "engine";
 }
 
 // Since 8.3.2 the engine says which peer it is about.
@@ -84,6 +113,24 @@ void add_peer(std::vector<std::string>& out, const config::resource& owner) {
     out.push_back("DRBD_PEERS=" + peer->names_text());
 }
 
+// A bit for each node whose data is up to date, as DRBD 9 has it. The engine says who; it knows no
+// node-ids.
+void add_up_to_date_nodes(std::vector<std::string>& out, const std::string& own,
+                          const std::string& peer) {
+    const char* who = ::getenv("LOCKSTEP_UP_TO_DATE");
+    if (who == nullptr) {
+        return;
+    }
+    const auto bit = [](const std::string& id) {
+        return std::uint64_t{1} << (std::strtoul(id.c_str(), nullptr, 10) & 63U);
+    };
+    const std::string_view named(who);
+    std::uint64_t mask = 0;
+    mask |= named.find("me") != std::string_view::npos ? bit(own) : 0;
+    mask |= named.find("peer") != std::string_view::npos ? bit(peer) : 0;
+    out.push_back(fmt::format("UP_TO_DATE_NODES={:#x}", mask));
+}
+
 void add_node_ids(std::vector<std::string>& out, const config::resource& owner) {
     for (const auto& host : owner.hosts) {
         if (host->node_id) {
@@ -92,6 +139,11 @@ void add_node_ids(std::vector<std::string>& out, const config::resource& owner) 
     }
     if (owner.me->node_id) {
         out.push_back("DRBD_MY_NODE_ID=" + *owner.me->node_id);
+    }
+    const config::host_section* peer = peer_of(owner);
+    if (peer != nullptr && peer->node_id && owner.me->node_id) {
+        out.push_back("DRBD_PEER_NODE_ID=" + *peer->node_id);
+        add_up_to_date_nodes(out, *owner.me->node_id, *peer->node_id);
     }
 }
 
@@ -151,8 +203,15 @@ std::vector<std::string> missing_handler_programs(const config::resource& owner)
     return out;
 }
 
-int run_handler(const session& run, const subject& what, const std::string& name) {
+int run_handler(const session& run, const subject& what, const std::string& verb) {
+    const bool about_disk = verb == "fence-disk";
+    const std::string name = about_disk ? "fence-peer" : verb;
     const config::option* row = config::find_option(what.owner->handlers, name);
+    // One that knows no reasons would take the peer for the culprit. Without it the engine goes on
+    // as DRBD does: the disk in question is known to be gone.
+    if (about_disk && (row == nullptr || !knows_reasons(*row->value))) {
+        return disk_is_inconsistent_or_worse;
+    }
     if (row == nullptr) {
         return 0;
     }
@@ -166,9 +225,9 @@ int run_handler(const session& run, const subject& what, const std::string& name
     }
     run_request call;
     call.words = {"/bin/sh", "-c", *row->value};
-    call.patience = patience::extended;
+    call.patience = caller_limits_time() ? patience::forever : patience::extended;
     call.resource = what.owner->name;
-    call.own_group = true;
+    call.own_group = !caller_limits_time();
     call.environment = handler_environment(run, what);
     return run.runner.run(call).code;
 }

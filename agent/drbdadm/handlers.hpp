@@ -17,7 +17,7 @@ std::vector<std::string> handler_environment(const session& run, const subject& 
 
 // Runs the configured command by the shell and returns its exit code; 0 if none is configured,
 // 127 with a message if its program does not exist, 20 if it outlived cmd-timeout-long.
-int run_handler(const session& run, const subject& what, const std::string& name);
+int run_handler(const session& run, const subject& what, const std::string& verb);
 
 // The program that a handler's command starts, as far as can be seen without being a shell; empty
 // if it begins with anything but a plain word (a shell construct or built-in).

@@ -254,6 +254,53 @@ def a_handler_whose_program_is_missing_is_named(bench):
     within("'/nonexistent/fence.sh', does not exist", bench.run("sh-nop").stderr)
 
 
+def a_disk_is_asked_about_only_if_the_handler_knows_reasons(bench):
+    bench.env["DRBD_FENCE_REASON"] = "own-disk"
+    equal(bench.run("fence-disk", "r0").returncode, 3)
+    bench.configure('handlers { fence-peer "touch $OUT; exit 7"; }')
+    bench.env["OUT"] = os.path.join(bench.path, "shot")
+    equal(bench.run("fence-disk", "r0").returncode, 3)
+    assert not os.path.exists(bench.env["OUT"])
+    bench.configure('handlers { fence-peer "echo $DRBD_FENCE_REASON; exit 4"; }')
+    done = bench.run("fence-disk", "r0")
+    equal((done.returncode, done.stdout), (4, "own-disk\n"))
+    # Or its program does.
+    for text, code in (("exit 5", 3), ('test "$DRBD_FENCE_REASON" = own-disk && exit 5', 5)):
+        program = bench.write("fence.sh", f"#!/bin/sh\n{text}\n")
+        os.chmod(program, 0o700)
+        bench.configure(f'handlers {{ fence-peer "{program} --now"; }}')
+        equal(bench.run("fence-disk", "r0").returncode, code)
+        equal(bench.run("fence-peer", "r0").returncode, 5)
+
+
+def a_handler_of_9_gets_node_ids(bench):
+    bench.write("nodes.conf", """global { disable-ip-verification; }
+resource r2 { device minor 2; disk /dev/sda3; meta-disk internal;
+  handlers { fence-peer "env | grep -e NODE > $OUT"; }
+  on alpha { address 10.0.0.1:7790; node-id 1; }
+  on beta { address 10.0.0.2:7790; node-id 4; } }
+""")
+    bench.config = os.path.join(bench.path, "nodes.conf")
+    bench.env["OUT"] = os.path.join(bench.path, "environment")
+    for who, mask in (("me peer", "0x12"), ("me ", "0x2"), ("peer", "0x10"), ("", "0x0")):
+        bench.env["LOCKSTEP_UP_TO_DATE"] = who
+        equal(bench.run("fence-peer", "r2").returncode, 0)
+        with open(bench.env["OUT"], encoding="utf-8") as file:
+            found = dict(line.rstrip("\n").split("=", 1) for line in file)
+        wanted = {"DRBD_MY_NODE_ID": "1", "DRBD_PEER_NODE_ID": "4", "DRBD_NODE_ID_1": "alpha",
+                  "DRBD_NODE_ID_4": "beta", "UP_TO_DATE_NODES": mask}
+        equal({name: found.get(name) for name in wanted}, wanted)
+
+
+def the_engine_limits_the_time_of_its_handlers_itself(bench):
+    bench.configure('handlers { fence-peer "sleep 2; ps -o pgid= -p $$; exit 7"; }',
+                    more_global="cmd-timeout-long 1;")
+    bench.env["LOCKSTEP_HANDLER_LIMIT"] = "engine"
+    done = bench.run("fence-peer", "r0")
+    equal(done.returncode, 7)
+    equal(int(done.stdout), os.getpgid(0))  # what ends the caller's group ends the handler, too
+
+
 def a_handler_that_hangs_is_ended(bench):
     bench.configure('handlers { fence-peer "sleep 1000; exit 7"; }',
                     more_global="cmd-timeout-long 1;")
