@@ -220,7 +220,8 @@ result<> process::start_rooms() {
     helpers.program = settings_.helper;
     helpers.resource = settings_.resource;
     helpers.limit_ms = settings_.helper_limit_s * 1000;
-    helpers.environment = {"LOCKSTEP_RUNTIME_DIRECTORY=" + runtime_.root()};
+    helpers.environment = {"LOCKSTEP_RUNTIME_DIRECTORY=" + runtime_.root(),
+                           "LOCKSTEP_HANDLER_LIMIT=engine"};
     host::port_hooks& hooks = *this;
     ports_ = std::make_unique<host::replica_ports>(
         host::replica_ports::parts{*loop_, *keeper_, claims_, *log_, disks, helpers}, hooks);

@@ -198,7 +198,21 @@ host::helper_facts process::facts_for_helper() {
         facts.peer_family = peer->family;
         facts.peer_address = peer->host;
     }
-    facts.connection = std::string(state::name(resource_->status().connection));
+    const replica::resource_status now = resource_->status();
+    state::connection connection = now.connection;
+    if (connection == state::connection::wf_report_params && !now.volumes.empty()) {
+        connection = now.volumes.front().state.connection;
+        for (const replica::volume_status& each : now.volumes) {
+            connection = std::min(connection, each.state.connection);
+        }
+    }
+    facts.connection = std::string(state::name(connection));
+    facts.own_up_to_date = !now.volumes.empty();
+    facts.peer_up_to_date = !now.volumes.empty();
+    for (const replica::volume_status& each : now.volumes) {
+        facts.own_up_to_date &= each.state.disk == state::disk::up_to_date;
+        facts.peer_up_to_date &= each.state.peer_disk == state::disk::up_to_date;
+    }
     return facts;
 }
 

@@ -23,6 +23,11 @@ std::vector<std::string> helper_environment(const helper_settings& settings,
     add("DRBD_PEER_ADDRESS", facts.peer_address);
     add("DRBD_CSTATE", facts.connection);
     add("DRBD_FENCE_REASON", call.reason);
+    if (!call.for_volume) {
+        // drbdadm makes UP_TO_DATE_NODES of it, where the configuration has node-ids.
+        out.push_back(std::string("LOCKSTEP_UP_TO_DATE=") + (facts.own_up_to_date ? "me " : "") +
+                      (facts.peer_up_to_date ? "peer" : ""));
+    }
     for (const helper_facts::volume& one : facts.volumes) {
         if (call.for_volume && one.number != call.volume) {
             continue;
@@ -49,7 +54,7 @@ void helper_calls::run(const replica::helper_call& call, const helper_facts& fac
     }
     const std::string shown = settings_.program + " " + call.name + " " + target;
     keeper_call job;
-    job.limit_ms = settings_.limit_ms;
+    job.limit_ms = call.unlimited ? 0 : settings_.limit_ms;
     if (settings_.program == "disabled" || settings_.program.empty()) {
         job.operation = "nothing";
     } else {
@@ -58,7 +63,9 @@ void helper_calls::run(const replica::helper_call& call, const helper_facts& fac
         const auto environment = helper_environment(settings_, call, facts);
         job.arguments.insert(job.arguments.end(), environment.begin(), environment.end());
     }
-    keeper_.call(std::move(job), [this, shown, ended = std::move(ended)](const keeper_answer& got) {
+    const auto when_done = [this, id = call.id, shown,
+                            ended = std::move(ended)](const keeper_answer& got) {
+        unlimited_.erase(id);
         if (got.error == ETIMEDOUT) {
             log_(log_level::error, shown + " took too long and was killed; it counts as broken");
             ended(helper_timed_out);
@@ -76,7 +83,22 @@ void helper_calls::run(const replica::helper_call& call, const helper_facts& fac
         int value = 0;
         std::from_chars(code.data(), code.data() + code.size(), value);
         ended(value);
-    });
+    };
+    const std::uint64_t number = keeper_.call(std::move(job), when_done);
+    if (call.unlimited) {
+        unlimited_.emplace(call.id, number);
+    }
+}
+
+void helper_calls::limit(std::uint64_t id) {
+    const auto found = unlimited_.find(id);
+    if (found == unlimited_.end()) {
+        return;
+    }
+    if (settings_.limit_ms != 0) {
+        keeper_.limit(found->second, settings_.limit_ms);
+    }
+    unlimited_.erase(found);
 }
 
 } // namespace lockstep::host

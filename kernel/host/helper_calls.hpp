@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,9 @@ struct helper_facts {
     std::string peer_family;
     std::string peer_address;
     std::string connection; // "Connected"
+    // Of all volumes.
+    bool own_up_to_date = false;
+    bool peer_up_to_date = false;
 };
 
 // Exit code of a handler that had to be killed: none of those that mean something (3 to 7), and
@@ -53,11 +57,14 @@ public:
     // `ended` is called later, exactly once; exit_code as DRBD counts it: 0 also for a handler that
     // was killed by a signal, is missing, or disabled.
     void run(const replica::helper_call& call, const helper_facts& facts, on_ended ended);
+    // The time limit of handlers begins now for a call that was made without.
+    void limit(std::uint64_t id);
 
 private:
     keeper& keeper_;
     helper_settings settings_;
     on_log log_;
+    std::map<std::uint64_t, std::uint64_t> unlimited_; // calls of the replica; the keeper's number
 };
 
 } // namespace lockstep::host

@@ -206,6 +206,14 @@ void keeper::cancel(std::uint64_t call) {
     state_->send(std::move(message), {});
 }
 
+void keeper::limit(std::uint64_t call, std::uint32_t limit_ms) {
+    keeper_message message;
+    message.what = keeper_message::kind::limit;
+    message.id = call;
+    message.limit_ms = limit_ms;
+    state_->send(std::move(message), {});
+}
+
 void keeper::on_gone(std::function<void()> told) {
     state_->told_gone = std::move(told);
 }

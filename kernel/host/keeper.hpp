@@ -67,6 +67,8 @@ public:
     std::uint64_t call(keeper_call what, on_answer done);
     // Kills the job; its answer (ECANCELED, or the real one) still comes.
     void cancel(std::uint64_t call);
+    // A call that was made without a time limit has one from now on.
+    void limit(std::uint64_t call, std::uint32_t limit_ms);
     std::size_t calls_pending() const;
 
     // Called once, from the loop, if the keeper ends by itself.

@@ -77,7 +77,7 @@ result<keeper_message> decode(const_byte_span bytes) {
     }
     keeper_message message;
     const auto kind = take<std::uint16_t>(bytes, 4);
-    if (kind < 1 || kind > static_cast<std::uint16_t>(keeper_message::kind::cancel)) {
+    if (kind < 1 || kind > static_cast<std::uint16_t>(keeper_message::kind::limit)) {
         return fail("a message between engine and keeper is of an unknown kind");
     }
     message.what = static_cast<keeper_message::kind>(kind);

@@ -29,6 +29,7 @@ struct keeper_message {
         forget = 4,   // job: texts = key
         stop = 5,     // engine: an orderly end
         cancel = 6,   // engine: kill the job of this id
+        limit = 7,    // engine: the job of this id has limit_ms from now on
     };
 
     keeper_message::kind what = kind::call;

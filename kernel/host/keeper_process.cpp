@@ -270,6 +270,11 @@ private:
                 answer(answer_of(one->id, ECANCELED, "cancelled"));
             }
             break;
+        case keeper_message::kind::limit:
+            if (job* const one = find(message.id); one != nullptr && !one->answered) {
+                one->deadline = current_ms() + message.limit_ms;
+            }
+            break;
         case keeper_message::kind::stop:
             orderly_ = true;
             break;

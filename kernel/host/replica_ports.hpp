@@ -68,6 +68,7 @@ public:
     void size_changed(replica::volume_number volume, std::uint64_t sectors) override;
     void role_changed(state::role role) override;
     void run_helper(const replica::helper_call& call) override;
+    void limit_helper(std::uint64_t id) override { helpers_.limit(id); }
     void changed() override { hooks_.changed(); }
     void log(replica::log_level level, std::string_view text) override;
 

@@ -64,6 +64,7 @@ struct helper_call {
     bool for_volume = false;  // target is minor-N, else the resource's name
     volume_number volume = 0; // if for_volume
     std::string reason;       // ours: why fence-peer is called; DRBD_FENCE_REASON
+    bool unlimited = false;   // until limit_helper()
 };
 
 class ports {
@@ -99,6 +100,8 @@ public:
 
     // Programs. Ends in resource::helper_done().
     virtual void run_helper(const helper_call& call) = 0;
+    // From now on the time limit of handlers holds for this one, too.
+    virtual void limit_helper(std::uint64_t id) = 0;
 
     // Something that status shows has changed; called once for each change, synchronously, so that
     // an observer who looks at resource::status() sees every state that was passed through.

@@ -67,6 +67,12 @@ void the_resources_handler_gets_every_volume_by_number(void**) {
     assert_false(has_name(got, "DRBD_BACKING_DEV_3"));
     assert_false(has_name(got, "DRBD_MINOR"));
     assert_false(has_name(got, "DRBD_FENCE_REASON"));
+    assert_true(has(got, "LOCKSTEP_UP_TO_DATE="));
+    helper_facts good = two_volumes();
+    good.own_up_to_date = true;
+    assert_true(has(helper_environment({}, call, good), "LOCKSTEP_UP_TO_DATE=me "));
+    good.peer_up_to_date = true;
+    assert_true(has(helper_environment({}, call, good), "LOCKSTEP_UP_TO_DATE=me peer"));
 }
 
 void a_volumes_handler_gets_its_volume_alone(void**) {
@@ -156,6 +162,38 @@ void a_handler_that_hangs_counts_as_broken(void**) {
     assert_non_null(std::strstr(on.lines.at(0).c_str(), "took too long"));
 }
 
+void a_handler_without_a_limit_gets_one_when_nobody_waits_any_more(void**) {
+    stage on;
+    std::ofstream(on.directory + "/script") << "#!/bin/sh\nsleep 600\n";
+    ::chmod((on.directory + "/script").c_str(), 0700);
+    helper_settings settings;
+    settings.program = on.directory + "/script";
+    settings.resource = "r0";
+    settings.limit_ms = 200;
+    helper_calls calls(*on.keeper_, settings, [&on](replica::log_level, const std::string& text) {
+        on.lines.push_back(text);
+    });
+    replica::helper_call call;
+    call.id = 5;
+    call.name = "fence-peer";
+    call.unlimited = true;
+    std::optional<int> got;
+    calls.run(call, two_volumes(), [&got](int code) { got = code; });
+    const auto run_for = [&](instant time) {
+        const instant end = event_loop::clock() + time;
+        while (!got && event_loop::clock() < end) {
+            on.loop->run_once(50 * millisecond);
+        }
+    };
+    run_for(600 * millisecond);
+    assert_false(got.has_value());
+    calls.limit(5);
+    run_for(20 * second);
+    assert_int_equal(got.value_or(-1), helper_timed_out);
+    assert_non_null(std::strstr(on.lines.at(0).c_str(), "took too long"));
+    calls.limit(5); // too late, and without effect
+}
+
 void a_missing_handler_program_counts_as_0_and_is_told(void**) {
     stage on;
     assert_int_equal(on.run_program(on.directory + "/none"), 0);
@@ -188,6 +226,7 @@ int main() {
         cmocka_unit_test(a_volumes_handler_is_called_with_its_minor),
         cmocka_unit_test(a_handler_killed_by_a_signal_counts_as_0_and_is_told),
         cmocka_unit_test(a_handler_that_hangs_counts_as_broken),
+        cmocka_unit_test(a_handler_without_a_limit_gets_one_when_nobody_waits_any_more),
         cmocka_unit_test(a_missing_handler_program_counts_as_0_and_is_told),
         cmocka_unit_test(disabled_handlers_count_as_0_without_a_word),
         cmocka_unit_test(an_arena_is_aligned_and_all_there),
