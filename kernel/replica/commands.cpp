@@ -298,6 +298,7 @@ void resource::resume_io(on_outcome done) {
         all.epochs.give_up_peer();
     }
     const bool without_data = all.common.suspended_no_data;
+    all.fencing.overruled();
     const auto result = all.states.change_all(state::state_change{}
                                                   .with_suspended_user(false)
                                                   .with_suspended_no_data(false)

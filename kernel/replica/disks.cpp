@@ -1,5 +1,6 @@
 #include "kernel/replica/disks.hpp"
 
+#include <array>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -16,12 +17,15 @@ void disk_management::io_error(volume& target, failed_operation what, std::uint6
     if (target.disk == nullptr || target.state.disk <= disk::failed) {
         return; // a consequence of the first error
     }
+    constexpr std::array names{"READ", "WRITE", "FLUSH"};
     all_.log(log_level::error, target,
              fmt::format("local {} IO error at sector {}: {}",
-                         what == failed_operation::read ? "READ" : "WRITE", sector,
-                         std::strerror(error)));
+                         names.at(static_cast<std::size_t>(what)), sector, std::strerror(error)));
     if (target.options.on_io_error == options::on_io_error::pass_on) {
         if (target.state.disk > disk::inconsistent) {
+            // Which of the writes before a failed flush are lost nobody knows.
+            target.errors_noted =
+                what != failed_operation::flush && target.state.disk == disk::up_to_date;
             all_.states.change(target, state::state_change{}.with(disk::inconsistent),
                                state::change_kind::hard);
         }
@@ -92,6 +96,7 @@ void disk_management::disk_failed(volume& target) {
         if (volume* found = all_.find(number); found != nullptr && found->failing_handler) {
             found->failing_handler = false;
             store_before_detach(*found);
+            all_.writes.state_moved(*found); // go() held them back
         }
     });
 }

@@ -23,7 +23,7 @@ class local_disk;
 
 class disk_management {
 public:
-    enum class failed_operation : std::uint8_t { read, write };
+    enum class failed_operation : std::uint8_t { read, write, flush };
 
     explicit disk_management(machinery& all) : all_(all) {}
 

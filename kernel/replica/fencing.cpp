@@ -8,7 +8,39 @@
 
 namespace lockstep::replica {
 
+using state::connection;
 using state::disk;
+using state::role;
+
+namespace {
+
+// What an exit code says of who was asked about; empty: the handler is broken.
+std::string_view meaning(int exit_code) {
+    switch (exit_code) {
+    case 3:
+        return "peer is inconsistent or worse";
+    case 4:
+        return "peer was fenced";
+    case 5:
+        return "peer is unreachable, assumed to be dead";
+    case 6:
+        return "peer is active";
+    case 7:
+        return "peer was stonithed";
+    default:
+        return {};
+    }
+}
+
+bool peer_is_good(const volume& target) {
+    return target.connected() && target.state.peer_disk == disk::up_to_date;
+}
+
+bool own_is_good(const volume& target) {
+    return target.state.disk == disk::up_to_date;
+}
+
+} // namespace
 
 options::fencing fencing::policy() const {
     auto strictest = options::fencing::dont_care;
@@ -20,112 +52,303 @@ options::fencing fencing::policy() const {
     return strictest;
 }
 
+bool fencing::usable_disk() const {
+    return std::ranges::any_of(all_.volumes, [](const auto& entry) {
+        return entry.second->state.disk >= disk::consistent;
+    });
+}
+
 bool fencing::peer_is_out() const {
     return std::ranges::all_of(all_.volumes, [](const auto& entry) {
         return entry.second->state.peer_disk <= disk::outdated;
     });
 }
 
+bool fencing::asking() const {
+    return std::ranges::any_of(questions_, [this](const question& each) {
+        return each.condition == conditions_[static_cast<std::size_t>(each.about)];
+    });
+}
+
+// --- questions ---
+
 void fencing::peer_lost() {
-    if (policy() != options::fencing::dont_care) {
-        ask({});
+    if (superseded_) {
+        return; // no answer could change it
+    }
+    if (!usable_disk()) {
+        not_even_consistent();
+    } else if (policy() != options::fencing::dont_care) {
+        pose(subject::peer, "peer-lost", {});
     }
 }
 
 void fencing::ask(std::function<void(bool)> done) {
     if (all_.is_connected()) {
-        if (done) {
-            done(false);
-        }
-        return;
+        done(false);
+    } else if (!usable_disk()) {
+        not_even_consistent();
+        done(false);
+    } else if (policy() == options::fencing::dont_care) {
+        done(true);
+    } else {
+        pose(subject::peer, "promotion", std::move(done));
     }
-    const bool any_good = std::ranges::any_of(all_.volumes, [](const auto& entry) {
-        return entry.second->state.disk >= disk::consistent;
-    });
-    if (!any_good) {
-        all_.log(log_level::notice, "Not fencing peer, I'm not even Consistent myself.");
-        all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
-                               state::change_kind::hard);
-        if (done) {
-            done(false);
-        }
-        return;
-    }
-    if (policy() == options::fencing::dont_care) {
-        if (done) {
-            done(true);
-        }
-        return;
-    }
-    if (done) {
-        waiting_.push_back(std::move(done));
-    }
-    if (asking_) {
-        return;
-    }
-    asking_ = true;
-    const std::uint64_t serial = all_.link.serial;
-    all_.helpers.call_for_resource("fence-peer", "peer-lost", [this, serial](int exit_code) {
-        asking_ = false;
-        answered(exit_code, serial);
-        auto waiting = std::move(waiting_);
-        waiting_.clear();
-        for (auto& each : waiting) {
-            each(peer_is_out());
-        }
-    });
 }
 
-void fencing::answered(int exit_code, std::uint64_t link_serial) {
-    state::state_change wanted;
-    const char* meaning = "";
-    switch (exit_code) {
-    case 3:
-        meaning = "peer is inconsistent or worse";
-        wanted = wanted.with_peer(disk::inconsistent);
-        break;
-    case 4:
-        meaning = "peer was fenced";
-        wanted = wanted.with_peer(disk::outdated);
-        break;
-    case 5: {
-        meaning = "peer is unreachable, assumed to be dead";
-        const bool up_to_date = std::ranges::any_of(all_.volumes, [](const auto& entry) {
-            return entry.second->state.disk == disk::up_to_date;
-        });
-        if (up_to_date) {
-            wanted = wanted.with_peer(disk::outdated);
-        }
-        break;
-    }
-    case 6:
-        meaning = "peer is active";
-        all_.log(log_level::warning, "Peer is primary, outdating myself.");
-        wanted = wanted.with(disk::outdated);
-        break;
-    case 7:
-        meaning = "peer was stonithed";
-        if (policy() != options::fencing::resource_and_stonith) {
-            all_.log(log_level::error, "fence-peer() = 7 && fencing != Stonith !!!");
-        }
-        wanted = wanted.with_peer(disk::outdated);
-        break;
-    default:
-        all_.log(log_level::error, fmt::format("fence-peer helper broken, returned {}: I/O that is "
-                                               "frozen stays frozen until resume-io or connect",
-                                               exit_code));
+// There is nothing to go on with, so nobody has to be fenced for it.
+void fencing::not_even_consistent() {
+    all_.log(log_level::warning, "Not fencing peer, I'm not even Consistent myself.");
+    if (all_.is_connected() || !all_.common.suspended_fencing) {
         return;
     }
-    all_.log(log_level::info,
-             fmt::format("fence-peer helper returned {} ({})", exit_code, meaning));
-    if (all_.link.serial != link_serial || all_.is_connected() || all_.handshake.state_sent()) {
-        all_.log(log_level::info,
-                 "Ignoring fence-peer exit code: the peer has come back meanwhile");
+    all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
+                           state::change_kind::hard);
+    if (!all_.common.suspended()) {
+        all_.epochs.give_up_peer();
+        all_.writes.thawed();
+    }
+}
+
+void fencing::pose(subject about, std::string_view reason, std::function<void(bool)> done) {
+    const bool waited_for = static_cast<bool>(done);
+    for (question& each : questions_) {
+        if (each.about == about && each.condition == condition(about)) {
+            if (waited_for) {
+                each.waiting.push_back(std::move(done));
+                limit(each);
+            }
+            return;
+        }
+    }
+    helper_call call;
+    call.name = about == subject::peer ? "fence-peer" : "fence-disk";
+    call.reason = reason;
+    call.unlimited = !waited_for;
+    question added{about, condition(about), 0, waited_for, {}};
+    if (waited_for) {
+        added.waiting.push_back(std::move(done));
+    }
+    added.helper = all_.helpers.call_with_id(
+        std::move(call), [this](std::uint64_t id, int exit_code) { answered(id, exit_code); });
+    questions_.push_back(std::move(added));
+}
+
+void fencing::limit(question& which) {
+    if (!which.limited) {
+        which.limited = true;
+        all_.world.limit_helper(which.helper);
+    }
+}
+
+// --- conditions ---
+
+void fencing::change_condition(subject about) {
+    ++condition(about);
+    of(about) = standing::good;
+    for (question& each : questions_) {
+        if (each.about == about) {
+            limit(each);
+        }
+    }
+}
+
+void fencing::state_moved(volume& target, const state::volume_state& before,
+                          const state::volume_state& after) {
+    const bool was_connected = before.connection >= connection::connected;
+    const bool is_connected = after.connection >= connection::connected;
+    const bool demoted = before.role == role::primary && after.role != role::primary;
+    if (!was_connected && is_connected) {
+        change_condition(subject::peer);
+    }
+    if (superseded_ && (demoted || (!was_connected && is_connected))) {
+        superseded_ = false;
+        all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
+                               state::change_kind::hard);
+    }
+    if (was_connected != is_connected || demoted) {
+        change_condition(subject::peer_disk);
+        change_condition(subject::own_disk);
+    }
+    const auto everywhere = [this](bool (*good)(const volume&)) {
+        return std::ranges::all_of(all_.volumes,
+                                   [good](const auto& entry) { return good(*entry.second); });
+    };
+    // A resource is in sync only if all its volumes are.
+    if (before.peer_disk < disk::up_to_date && everywhere(peer_is_good)) {
+        change_condition(subject::peer_disk);
+    }
+    if (before.disk < disk::up_to_date && everywhere(own_is_good)) {
+        change_condition(subject::own_disk);
+    }
+    const bool asks = after.role == role::primary &&
+                      target.options.fencing == options::fencing::resource_and_stonith;
+    if (asks && state::lost_peer_disk(before, after)) {
+        disk_lost(subject::peer_disk, "peer-disk");
+    }
+    if (asks && state::lost_own_disk(before, after)) {
+        disk_lost(subject::own_disk, "own-disk");
+    }
+    thaw_if_settled();
+}
+
+void fencing::write_refused(volume& target) {
+    if (target.options.fencing != options::fencing::resource_and_stonith ||
+        all_.common.role != role::primary || !own_is_good(target) || !peer_is_good(target) ||
+        of(subject::peer_disk) != standing::good) {
         return;
     }
-    if (wanted.mask != 0) {
-        all_.states.change_all(wanted, state::change_kind::soft);
+    all_.states.change_all(state::state_change{}.with_suspended_fencing(true),
+                           state::change_kind::hard);
+    disk_lost(subject::peer_disk, "write-refused");
+}
+
+void fencing::disk_lost(subject about, std::string_view reason) {
+    if (of(about) == standing::good) {
+        of(about) = standing::open;
+        pose(about, reason, {});
     }
+}
+
+void fencing::peer_is_newer() {
+    if (all_.common.role != role::primary ||
+        (policy() != options::fencing::resource_and_stonith &&
+         all_.net.rr_conflict != options::rr_conflict::violently)) {
+        return;
+    }
+    superseded_ = true;
+    change_condition(subject::peer);
+    all_.states.change_all(state::state_change{}.with_suspended_fencing(true),
+                           state::change_kind::hard);
+    all_.log(log_level::error, "the peer has newer data: I/O stays frozen until this node is "
+                               "demoted, and is lost then");
+}
+
+void fencing::overruled() {
+    superseded_ = false;
+    for (const subject each : all_subjects) {
+        if (of(each) == standing::open) {
+            of(each) = standing::excused;
+        }
+    }
+}
+
+// While the connection stands I/O is frozen for the sake of a disk only.
+void fencing::thaw_if_settled() {
+    const bool connected = std::ranges::all_of(
+        all_.volumes, [](const auto& entry) { return entry.second->connected(); });
+    if (!all_.common.suspended_fencing || !connected || superseded_ ||
+        std::ranges::find(standing_, standing::open) != standing_.end()) {
+        return;
+    }
+    for (auto& [number, each] : all_.volumes) {
+        if (each->new_generation_due) {
+            all_.states.make_new_generation(*each);
+        }
+    }
+    all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
+                           state::change_kind::hard);
+    all_.writes.thawed();
+}
+
+void fencing::resync_finished() {
+    const bool in_sync = std::ranges::all_of(all_.volumes, [](const auto& entry) {
+        return own_is_good(*entry.second) && peer_is_good(*entry.second);
+    });
+    if (in_sync && policy() != options::fencing::dont_care) {
+        all_.helpers.call_for_resource("unfence-peer", "resync-finished", {});
+    }
+}
+
+// --- answers ---
+
+void fencing::answered(std::uint64_t helper, int exit_code) {
+    const auto found = std::ranges::find(questions_, helper, &question::helper);
+    if (found == questions_.end()) {
+        return;
+    }
+    const question ended = std::move(*found);
+    questions_.erase(found);
+    const std::string_view said = meaning(exit_code);
+    if (said.empty()) {
+        all_.log(log_level::error,
+                 fmt::format("fence-peer helper broken, returned {}: what is frozen stays frozen "
+                             "until resume-io or connect",
+                             exit_code));
+    } else if (ended.condition != condition(ended.about) ||
+               (ended.about == subject::peer &&
+                (all_.is_connected() || all_.handshake.state_sent()))) {
+        all_.log(log_level::notice,
+                 fmt::format("Ignoring fence-peer exit code {} ({}): things have changed meanwhile",
+                             exit_code, said));
+    } else if (ended.about == subject::peer) {
+        take_peer_answer(exit_code);
+    } else {
+        take_disk_answer(ended.about, exit_code);
+    }
+    for (const auto& each : ended.waiting) {
+        each(peer_is_out());
+    }
+}
+
+void fencing::take_peer_answer(int exit_code) {
+    all_.log(log_level::notice,
+             fmt::format("fence-peer helper returned {} ({})", exit_code, meaning(exit_code)));
+    if (exit_code == 6) {
+        outdate_self();
+        return;
+    }
+    if (exit_code == 5 && !std::ranges::any_of(all_.volumes, [](const auto& entry) {
+            return own_is_good(*entry.second);
+        })) {
+        all_.log(log_level::warning, "peer unreachable, doing nothing since disk != UpToDate");
+        return;
+    }
+    if (exit_code == 7 && policy() != options::fencing::resource_and_stonith) {
+        all_.log(log_level::error, "fence-peer() = 7 && fencing != Stonith !!!");
+    }
+    const disk becomes = exit_code == 3 ? disk::inconsistent : disk::outdated;
+    const auto verdict =
+        all_.states.change_all(state::state_change{}.with_peer(becomes), state::change_kind::soft);
+    if (verdict < state::verdict::success) {
+        all_.log(log_level::error, fmt::format("the peer can't be taken for {}: {}",
+                                               state::name(becomes), state::text(verdict)));
+    }
+}
+
+void fencing::outdate_self() {
+    all_.log(log_level::warning, "Peer is primary, outdating myself.");
+    for (auto& [number, each] : all_.volumes) {
+        if (each->state.disk <= disk::outdated) {
+            continue;
+        }
+        const auto verdict = all_.states.change(*each, state::state_change{}.with(disk::outdated),
+                                                state::change_kind::soft);
+        if (verdict < state::verdict::success) {
+            all_.log(log_level::error, *each,
+                     fmt::format("not outdated: {} What is frozen stays so; stop the users of the "
+                                 "device, and demote this node",
+                                 state::text(verdict)));
+            superseded_ = all_.common.suspended_fencing;
+        }
+    }
+}
+
+void fencing::take_disk_answer(subject about, int exit_code) {
+    const char* which = about == subject::own_disk ? "our own disk" : "the peer's disk";
+    if (exit_code == 6) {
+        all_.log(
+            log_level::error,
+            fmt::format("going on without {} was refused (6): what is frozen stays so; stop the "
+                        "users of the device, and demote this node",
+                        which));
+        superseded_ = true;
+        return;
+    }
+    all_.log(log_level::notice,
+             fmt::format("going on without {}: fence-peer helper returned {}", which, exit_code));
+    of(about) = standing::excused;
+    thaw_if_settled();
 }
 
 } // namespace lockstep::replica

@@ -149,6 +149,9 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
         // Who only wanted to know is done; the other waits for a connection that is meant.
         switch (state::on_refusal(facts, peer_tentative_ && !tentative_)) {
         case state::refusal_consequence::disconnect:
+            if (decision.refusal == state::refusal::target_is_primary) {
+                all_.fencing.peer_is_newer();
+            }
             all_.states.disconnect_at_once(
                 fmt::format("{} {}", decision.text(), decision.remedy()));
             return false;

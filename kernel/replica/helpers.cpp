@@ -6,12 +6,20 @@
 
 namespace lockstep::replica {
 
-void helpers::start(helper_call out, std::function<void(int)> done) {
+std::uint64_t helpers::start(helper_call out, std::function<void(int)> done) {
     out.id = next_id_++;
-    running_.emplace(out.id, call{out.name, std::move(done)});
-    all_.log(log_level::info, fmt::format("helper command: {}", out.name));
+    running_.emplace(out.id, call{out.name, all_.now(), std::move(done)});
+    all_.log(log_level::info, out.reason.empty()
+                                  ? fmt::format("helper command: {}", out.name)
+                                  : fmt::format("helper command: {} ({})", out.name, out.reason));
     all_.world.run_helper(out);
     all_.world.changed();
+    return out.id;
+}
+
+std::uint64_t helpers::call_with_id(helper_call out, std::function<void(std::uint64_t, int)> done) {
+    const std::uint64_t id = next_id_; // start() takes it
+    return start(std::move(out), [id, done = std::move(done)](int code) { done(id, code); });
 }
 
 void helpers::call_for_volume(std::string_view name, volume& target,
@@ -39,7 +47,8 @@ void helpers::finished(std::uint64_t id, int exit_code) {
     call ended = std::move(found->second);
     running_.erase(found);
     all_.log(log_level::info,
-             fmt::format("helper command: {} exit code {}", ended.name, exit_code));
+             fmt::format("helper command: {} exit code {} after {:.3f} s", ended.name, exit_code,
+                         static_cast<double>(all_.now() - ended.begun) / nanoseconds_per_second));
     all_.world.changed();
     if (ended.done) {
         ended.done(exit_code);

@@ -30,7 +30,7 @@ bool machinery::idle() const {
 void machinery::wait_idle(std::function<void(bool)> done) {
     epochs.hurry();
     waiting_idle_.push_back(std::move(done));
-    if (!idle() && common.suspended()) {
+    if (!idle() && common.suspended() && !fencing.superseded()) {
         answer_idle(false);
     } else if (!idle_deadline_.armed()) {
         idle_deadline_.arm(now() + idle_wait_max);

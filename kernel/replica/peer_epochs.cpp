@@ -156,7 +156,7 @@ void peer_writes::flushed(volume_number number, int error) {
             each->failed = true;
         }
         if (volume* target = all_.find(number)) {
-            all_.disks.io_error(*target, disk_management::failed_operation::write, 0, error);
+            all_.disks.io_error(*target, disk_management::failed_operation::flush, 0, error);
         }
     }
     advance();

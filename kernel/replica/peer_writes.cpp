@@ -570,6 +570,9 @@ bool peer_writes::find_buffer(peer_request& read) {
 void peer_writes::read_done(peer_request& read, int error) {
     volume& target = *read.target;
     if (error != 0 && read.disk.finished != nullptr) {
+        if (target.disk != nullptr) {
+            target.disk->bits.set(read.sector, read.sectors());
+        }
         all_.disks.io_error(target, disk_management::failed_operation::read, read.sector, error);
     }
     if (current(read)) {

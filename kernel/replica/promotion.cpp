@@ -119,6 +119,10 @@ private:
         asked_ = true;
         auto self = shared_from_this();
         all_.fencing.ask([self, refusal, for_own_disk](bool peer_is_out) {
+            if (!peer_is_out && self->all_.is_connected()) {
+                self->attempt(); // it has come back, and can be asked itself
+                return;
+            }
             if (!peer_is_out && !self->force_) {
                 self->done_(refusal);
                 return;
@@ -247,6 +251,10 @@ void demote(machinery& all, on_outcome done) {
     // While Primary the activity log covers what the replicas may differ in. Nothing may be under
     // way any more when the metadata stops saying Primary, and with it, that the log counts.
     all.demoting = true;
+    if (all.fencing.superseded()) {
+        all.epochs.give_up_peer(); // what is frozen ends with errors
+        all.writes.thawed();
+    }
     all.wait_idle([&all, done](bool idle) {
         if (!idle) {
             all.demoting = false;

@@ -18,7 +18,7 @@ bool read_path::good_here(const volume& target, const app_request& read) const {
         return true;
     }
     // A disk on its way to UpToDate is good where nothing is out of sync.
-    return target.state.disk == disk::inconsistent && peer_can(target)
+    return target.state.disk == disk::inconsistent && (peer_can(target) || target.errors_noted)
                ? !target.disk->bits.any_in(read.sector, read.sectors())
                : target.state.disk != disk::inconsistent;
 }

@@ -564,8 +564,8 @@ void resync_runner::finished(volume& target) {
         all_.states.change(*found, wanted, state::change_kind::hard);
         if (was_target) {
             all_.helpers.call_for_volume("after-resync-target", *found, {});
-        } else if (complete && found->options.fencing != options::fencing::dont_care) {
-            all_.helpers.call_for_resource("unfence-peer", "resync-finished", {});
+        } else if (complete) {
+            all_.fencing.resync_finished();
         }
     };
     if (!was_target) {

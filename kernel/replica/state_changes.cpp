@@ -55,6 +55,7 @@ state::transition_context state_changes::context(const volume* about) const {
     facts.suspend_without_data =
         all_.resource_options.on_no_data_accessible == options::on_no_data::suspend_io;
     facts.handshake_state_sent = all_.handshake.state_sent();
+    facts.fence_disks = true;
     if (about != nullptr) {
         facts.fencing = about->disk != nullptr && about->state.disk > disk::diskless
                             ? about->options.fencing
@@ -240,6 +241,9 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
     }
     if (before.connection < connection::connected && after.connection >= connection::connected) {
         target.log_suspended = false;
+    }
+    if (after.disk != disk::inconsistent || after.connection > connection::connected) {
+        target.errors_noted = false;
     }
     if (state::settles_crash(before, after)) {
         target.crashed_primary = false;

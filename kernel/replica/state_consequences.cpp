@@ -37,6 +37,7 @@ void state_changes::after_change(volume& target, const state::volume_state& befo
         all_.helpers.call_for_volume("pri-on-incon-degr", target, {});
     }
     after_thaw(target, before, after);
+    all_.fencing.state_moved(target, before, after);
     after_connection(target, before, after);
     after_disk(target, before, after);
     after_sync(target, before, after);
@@ -64,8 +65,10 @@ void state_changes::after_thaw(volume& target, const state::volume_state& before
         }
     }
     if (after.suspended_fencing) {
-        const bool peer_settled =
-            before.peer_disk > disk::outdated && after.peer_disk <= disk::outdated;
+        // With a connection it is a disk that is asked about: fencing::thaw_if_settled().
+        const bool peer_settled = before.connection < connection::connected &&
+                                  before.peer_disk > disk::outdated &&
+                                  after.peer_disk <= disk::outdated;
         if (peer_settled) {
             // The peer is out: go on alone, with a generation of our own.
             for (auto& [number, each] : all_.volumes) {

@@ -49,6 +49,10 @@ progress_status progress_of(const machinery& all, const volume& target) {
 }
 
 std::string waiting_for(const machinery& all, const volume& target) {
+    if (target.state.suspended_fencing && all.fencing.superseded()) {
+        return "frozen: this node's data does not count any more; stop what uses the device and "
+               "demote this node";
+    }
     if (target.state.suspended_fencing) {
         return all.fencing.asking() ? "waiting for the fence-peer handler"
                                     : "frozen: the fence-peer handler gave no usable answer; "

@@ -75,6 +75,7 @@ struct volume {
     bool crashed_primary = false;
     bool log_suspended = false; // every bit is set: nothing to protect
     bool io_error_seen = false; // Failed because of an I/O error, not by command
+    bool errors_noted = false;  // Inconsistent by pass_on alone: what has no bit is good
     bool detach_forced = false;
     bool failing_handler = false; // local-io-error runs
     bool storing_last = false;    // metadata is stored once more before the disk goes

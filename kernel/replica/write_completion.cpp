@@ -20,14 +20,14 @@ void write_path::finish_local(app_request& request, int error) {
     }
     request.local = error == 0 ? local_part::done : local_part::failed;
     if (error != 0) {
-        if (request.is_write() && target.disk != nullptr) {
+        if (request.op != io_request::operation::flush && target.disk != nullptr) {
             target.disk->bits.set(request.sector, request.sectors());
         }
-        all_.disks.io_error(target,
-                            request.op == io_request::operation::read
-                                ? disk_management::failed_operation::read
-                                : disk_management::failed_operation::write,
-                            request.sector, error);
+        using failed_operation = disk_management::failed_operation;
+        const auto what = request.op == io_request::operation::read    ? failed_operation::read
+                          : request.op == io_request::operation::flush ? failed_operation::flush
+                                                                       : failed_operation::write;
+        all_.disks.io_error(target, what, request.sector, error);
     }
     if (request.op == io_request::operation::read) {
         all_.reads.local_done(request);
@@ -54,6 +54,7 @@ void write_path::acknowledged(volume& target, command code, const wire::block_ac
     case command::neg_ack:
         write->net = net_part::failed;
         mark_out_of_sync(*write);
+        all_.fencing.write_refused(target);
         break;
     case command::rs_write_ack:
         write->net = net_part::acknowledged;
@@ -135,12 +136,12 @@ void write_path::send_again(app_request& write) {
 
 bool write_path::gate_closed(const app_request& request) const {
     const volume& target = *request.target;
-    if (!request.peer_lacks && request.net != net_part::failed) {
-        return false;
-    }
-    // What the peer lacks is not reported before our generation says so, nor while the question
-    // whether we may go on alone is open.
-    return target.generation_stores > 0 || target.state.suspended_fencing;
+    const bool peer_lacks = request.peer_lacks || request.net == net_part::failed;
+    const bool we_lack = request.is_write() && request.local != local_part::done;
+    // What one of the two lacks is not reported while the question is open whether that one still
+    // counts; what the peer lacks, not before our generation says so.
+    return (peer_lacks && target.generation_stores > 0) ||
+           ((peer_lacks || we_lack) && target.state.suspended_fencing);
 }
 
 void write_path::check_complete(app_request& request) {
@@ -158,13 +159,21 @@ void write_path::check_complete(app_request& request) {
     default:
         break;
     }
-    if (gate_closed(request)) {
-        return; // gate_moved() looks again
+    // Demoted because its data does not count any more: an error says that it is not kept.
+    const bool fails = all_.demoting && all_.fencing.superseded();
+    if (gate_closed(request) && !fails) {
+        // gate_moved() looks again. Disk and peer are done with it: a resync of these blocks, which
+        // may be what opens the gate, does not wait for it.
+        if (request.interval.linked()) {
+            request.target->in_flight.erase(request.interval);
+            request.target->retry_overlaps = true;
+        }
+        return;
     }
     const bool good = request.local == local_part::done || request.net == net_part::acknowledged ||
                       (request.op == io_request::operation::flush &&
                        request.local == local_part::none && request.net != net_part::failed);
-    complete(request, good ? 0 : EIO);
+    complete(request, good && !fails ? 0 : EIO);
     if (request.net_done) {
         retire(request);
     }

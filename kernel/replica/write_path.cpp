@@ -18,6 +18,12 @@ namespace {
 // foreign or late answer is recognised.
 constexpr unsigned id_index_bits = 16;
 
+// A Primary whose data does not count any more is being demoted: what is frozen will never be
+// written.
+bool fails_all(const machinery& all) {
+    return all.demoting && all.fencing.superseded();
+}
+
 } // namespace
 
 void app_request::reset() {
@@ -90,6 +96,13 @@ void write_path::submit(io_request& request) {
 void write_path::pump(volume& target) {
     const std::uint32_t version = all_.link.rules.version;
     while (io_request* request = target.io_first) {
+        if (fails_all(all_)) {
+            target.io_first = request->next;
+            target.io_last = target.io_first == nullptr ? nullptr : target.io_last;
+            target.io_cut_bytes = 0;
+            io_part_done(*request, EIO);
+            continue;
+        }
         if (target.state.suspended() || !takes_requests(target.state, version)) {
             return;
         }
@@ -364,10 +377,19 @@ void write_path::hold(app_request& write) {
 
 void write_path::go(app_request& write) {
     volume& target = *write.target;
+    if (fails_all(all_)) {
+        complete(write, EIO);
+        retire(write);
+        return;
+    }
     if (target.state.suspended() || !takes_requests(target.state, all_.link.rules.version)) {
         // The state changed while the write waited. In the middle of a handshake it would be
         // neither in the bitmap that the peer was told of, nor sent.
         hold(write);
+        return;
+    }
+    if (target.failing_handler) {
+        hold(write); // the peer does not know yet that it has to note what our disk lacks
         return;
     }
     const bool local = target.has_disk();
@@ -376,7 +398,10 @@ void write_path::go(app_request& write) {
         return;
     }
     const bool remote = all_.link.up && sends_data(target.state);
-    if (!local && !remote) {
+    // What only a disk that is not UpToDate has would be lost in the next resync.
+    const bool kept = (local && target.state.disk == disk::up_to_date) ||
+                      (remote && target.state.peer_disk == disk::up_to_date);
+    if (!kept) {
         hold(write);
         fail_waiting(target, EIO);
         return;
@@ -561,6 +586,10 @@ void write_path::gate_moved() {
 
 // Requests that found no good copy of the data: begin again, now that something has changed.
 void write_path::retry_waiting_data(volume& target) {
+    if (fails_all(all_)) {
+        end_waiting(target, EIO);
+        return;
+    }
     if (target.state.suspended() || !takes_requests(target.state, all_.link.rules.version)) {
         return;
     }

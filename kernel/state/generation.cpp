@@ -134,7 +134,14 @@ new_generation generation_after(const volume_state& before, const volume_state& 
     if (!loses && !begins_to_write_here_only(before, after)) {
         return new_generation::no;
     }
-    return after.suspended() ? new_generation::when_resumed : new_generation::now;
+    // Frozen by the loss of the peer the choice is open: it may come back and get the frozen
+    // writes. A peer that is there without its disk will not; and if it attached one again, a
+    // generation that was not stored would let it pass for current.
+    const bool disk_only =
+        before.connection >= connection::connected && after.connection >= connection::connected;
+    const bool open =
+        after.suspended_user || after.suspended_no_data || (after.suspended_fencing && !disk_only);
+    return open ? new_generation::when_resumed : new_generation::now;
 }
 
 bool promotion_makes_generation(const volume_state& after, const generation& own, bool forced) {

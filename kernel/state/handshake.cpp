@@ -267,7 +267,8 @@ void solve_split_brain(handshake_decision& decision, const handshake_input& inpu
     solve_by_hand(decision, input);
 }
 
-// A source needs usable data, and a Primary does not become target unless it is configured so.
+// A source needs usable data. A Primary never becomes target, whatever rr-conflict says: the data
+// would change under those who use it. The in-kernel DRBD lets it happen for "violently".
 void check_direction(handshake_decision& decision, const handshake_input& input) {
     if (decision.sync == sync_role::source && input.self.disk <= disk::inconsistent) {
         decision.refusal = refusal::source_inconsistent;
@@ -276,10 +277,6 @@ void check_direction(handshake_decision& decision, const handshake_input& input)
     const bool primary = input.self.role == role::primary && !decision.demote_first &&
                          input.disk_in_state >= disk::consistent;
     if (decision.sync != sync_role::target || !primary) {
-        return;
-    }
-    if (input.rr_conflict == rr_conflict::violently) {
-        decision.violates_primary = true;
         return;
     }
     decision.handlers.pri_lost = input.rr_conflict == rr_conflict::call_pri_lost;

@@ -138,7 +138,6 @@ struct handshake_decision {
     // after-sb call-pri-lost-after-sb: demote first, then carry this decision out. If the demotion
     // is refused, decide again with demotion_refused set.
     bool demote_first = false;
-    bool violates_primary = false; // rr-conflict violently: a Primary becomes target
     // Bits that stay set in a connection without resync: this node's, and the peer's.
     std::uint64_t kept_bits = 0;
     std::uint64_t kept_bits_peer = 0;

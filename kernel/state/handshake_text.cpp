@@ -59,10 +59,6 @@ std::string_view text_of_source(const handshake_decision& decision) {
 }
 
 std::string_view text_of_target(const handshake_decision& decision) {
-    if (decision.violates_primary) {
-        return "Becoming sync target while Primary, as rr-conflict violently demands: the data "
-               "changes under its users.";
-    }
     if (decision.solved_by_policy) {
         return "Split brain, solved by the after-sb policy: this node's changes are discarded.";
     }

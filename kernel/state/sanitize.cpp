@@ -130,9 +130,11 @@ sanitize_note fit_disks(volume_state& at) {
 
 void suspend_where_needed(const volume_state& before, volume_state& at,
                           const transition_context& context) {
-    if (context.fencing == options::fencing::resource_and_stonith && primary_alone_unfenced(at) &&
-        !primary_alone_unfenced(before)) {
-        at.suspended_fencing = true;
+    if (context.fencing == options::fencing::resource_and_stonith) {
+        const bool alone = primary_alone_unfenced(at) && !primary_alone_unfenced(before);
+        const bool halved = context.fence_disks && at.role == role::primary &&
+                            (lost_peer_disk(before, at) || lost_own_disk(before, at));
+        at.suspended_fencing |= alone || halved;
     }
     if (context.suspend_without_data && primary_without_data(at) && !primary_without_data(before)) {
         at.suspended_no_data = true;
@@ -157,6 +159,16 @@ sanitize_note later_of(sanitize_note a, sanitize_note b) {
 }
 
 } // namespace
+
+bool lost_peer_disk(const volume_state& before, const volume_state& after) {
+    return before.connection >= connection::connected &&
+           after.connection >= connection::connected && before.peer_disk == disk::up_to_date &&
+           after.peer_disk < disk::up_to_date && after.disk == disk::up_to_date;
+}
+
+bool lost_own_disk(const volume_state& before, const volume_state& after) {
+    return lost_peer_disk(mirrored(before), mirrored(after));
+}
 
 sanitized sanitize(const volume_state& before, const volume_state& wanted,
                    const transition_context& context) {

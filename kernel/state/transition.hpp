@@ -59,6 +59,9 @@ struct transition_context {
     bool device_in_use = false;             // held open: mounted, an NBD client
     bool other_volume_peer_primary = false; // the peer is Primary in any volume of the resource
     bool suspend_without_data = false;      // on-no-data-accessible suspend-io
+    // Ours: under resource-and-stonith a Primary freezes, too, when one of the two disks is lost
+    // while the connection stands (kernel/replica/fencing.hpp). The in-kernel DRBD does not.
+    bool fence_disks = false;
     // Our STATE of the handshake is out, and the connection is not yet made: role and disk changes
     // have to wait.
     bool handshake_state_sent = false;
@@ -120,6 +123,11 @@ struct sanitized {
 
 sanitized sanitize(const volume_state& before, const volume_state& wanted,
                    const transition_context& context);
+
+// While the connection stands, one of two UpToDate disks is not so any more, and the other still
+// is: from now on writes reach that one only.
+bool lost_peer_disk(const volume_state& before, const volume_state& after);
+bool lost_own_disk(const volume_state& before, const volume_state& after);
 
 // Whether a state is allowed to stand.
 verdict check_state(const volume_state& wanted, const transition_context& context);

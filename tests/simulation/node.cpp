@@ -67,6 +67,7 @@ void node::crash(bool noticed) {
         }
     }
     resource_.reset();
+    helpers_open_.clear();
     auto lost = std::move(clients_);
     clients_.clear();
     for (auto& [io, request] : lost) {
@@ -169,18 +170,39 @@ void node::submit(replica::disk_request& request) {
 void node::run_helper(const replica::helper_call& call) {
     const replica_scope scope(false);
     ++helpers_called[call.name];
-    const auto found = helper_answers.find(call.name);
-    const helper_answer answer = found != helper_answers.end() ? found->second : helper_answer{};
-    if (answer.hangs) {
-        return;
+    helper_calls.push_back(call);
+    helpers_open_.insert(call.id);
+    auto found = helper_answers.find(call.name);
+    if (found == helper_answers.end() && call.name == "fence-disk") {
+        found = helper_answers.find("fence-peer"); // the same handler
     }
-    events_.after(answer.delay,
-                  [this, id = call.id, code = answer.exit_code, incarnation = incarnation_] {
-                      if (incarnation == incarnation_) {
-                          const replica_scope back(true);
-                          resource_->helper_done(id, code);
-                      }
-                  });
+    const helper_answer answer = found != helper_answers.end() ? found->second : helper_answer{};
+    if (!call.unlimited) {
+        limit_helper(call.id);
+    }
+    if (!answer.hangs) {
+        end_helper_after(answer.delay, call.id, answer.exit_code);
+    }
+}
+
+void node::limit_helper(std::uint64_t id) {
+    const replica_scope scope(false);
+    end_helper_after(helper_limit, id, 124);
+}
+
+void node::end_helper_after(instant delay, std::uint64_t id, int exit_code) {
+    events_.after(delay, [this, id, exit_code, incarnation = incarnation_] {
+        if (incarnation == incarnation_) {
+            end_helper(id, exit_code);
+        }
+    });
+}
+
+void node::end_helper(std::uint64_t id, int exit_code) {
+    if (helpers_open_.erase(id) != 0) {
+        const replica_scope back(true);
+        resource_->helper_done(id, exit_code);
+    }
 }
 
 void node::changed() {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -99,6 +100,11 @@ public:
     node_settings& settings() { return settings_; }
     std::map<std::string, helper_answer> helper_answers;
     std::map<std::string, unsigned> helpers_called;
+    std::vector<replica::helper_call> helper_calls;
+    // A handler that hangs ends by itself only so: with this code, and unless it is too late.
+    void end_helper(std::uint64_t id, int exit_code);
+    // The time limit of handlers.
+    instant helper_limit = 300'000'000'000;
     bool device_in_use = false;
     // Called for each line of the log, if set.
     std::function<void(unsigned side, std::string_view text)> on_log;
@@ -153,6 +159,7 @@ public:
     void size_changed(volume_number, std::uint64_t) override {}
     void role_changed(state::role) override {}
     void run_helper(const replica::helper_call& call) override;
+    void limit_helper(std::uint64_t id) override;
     void changed() override;
     void log(replica::log_level level, std::string_view text) override;
 
@@ -167,6 +174,7 @@ private:
     using arena = std::unique_ptr<std::byte, released>;
 
     arena allocate(std::size_t size);
+    void end_helper_after(instant delay, std::uint64_t id, int exit_code);
 
     event_queue& events_;
     random_source& random_;
@@ -180,6 +188,7 @@ private:
     std::unique_ptr<replica::buffer_pool> peer_pool_;
     std::unique_ptr<replica::buffer_pool> client_pool_;
     std::map<replica::io_request*, std::unique_ptr<client_request>> clients_;
+    std::set<std::uint64_t> helpers_open_; // of this incarnation
     std::unique_ptr<replica::resource> resource_;
 };
 

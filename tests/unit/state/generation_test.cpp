@@ -127,6 +127,8 @@ void a_primary_that_loses_the_peers_data_makes_a_new_generation(void**) {
     // One is enough until the next sync.
     assert_int_equal(generation_after(before, after, {a, b, {c, d}}), new_generation::no);
     after.suspended_fencing = true;
+    assert_int_equal(generation_after(before, after, own), new_generation::now); // it has no disk
+    after.connection = connection::timeout;
     assert_int_equal(generation_after(before, after, own), new_generation::when_resumed);
     after.disk = disk::inconsistent;
     assert_int_equal(generation_after(before, after, own), new_generation::no);

@@ -176,6 +176,35 @@ void stonith_suspends_io_when_a_primary_loses_its_peer(void**) {
     assert_false(forced(pair_of(role::secondary, role::primary), lose_link, context).suspended());
 }
 
+// Not a rule of the in-kernel DRBD: only where the context asks for it.
+void stonith_suspends_io_when_one_of_two_disks_is_lost(void**) {
+    const volume_state now = pair_of(role::primary, role::secondary);
+    transition_context context = usual();
+    context.fencing = options::fencing::resource_and_stonith;
+    for (const disk worse : {disk::diskless, disk::failed, disk::inconsistent}) {
+        for (const state_change& lost :
+             {state_change().with(worse), state_change().with_peer(worse)}) {
+            context.fence_disks = false;
+            assert_false(forced(now, lost, context).suspended());
+            context.fence_disks = true;
+            const volume_state frozen = forced(now, lost, context);
+            assert_true(frozen.suspended_fencing);
+            // Thawed by hand it stays thawed, also when the same disk gets worse.
+            const volume_state thawed =
+                forced(frozen, state_change().with_suspended_fencing(false), context);
+            assert_false(thawed.suspended());
+            assert_false(
+                forced(thawed, state_change().with_paused_user(true), context).suspended());
+            assert_false(
+                forced(pair_of(role::secondary, role::primary), lost, context).suspended());
+        }
+    }
+    // With both lost there is nothing to go on with.
+    volume_state half = now;
+    half.disk = disk::diskless;
+    assert_false(forced(half, state_change().with_peer(disk::diskless), context).suspended());
+}
+
 void on_no_data_accessible_suspends_a_primary_without_data(void**) {
     volume_state now = pair_of(role::primary, role::secondary);
     now.peer_disk = disk::diskless;
@@ -524,6 +553,7 @@ int main() {
         cmocka_unit_test(any_of_three_pauses_holds_a_sync),
         cmocka_unit_test(a_connection_lost_while_negotiating_gives_what_was_stored_or_nothing),
         cmocka_unit_test(stonith_suspends_io_when_a_primary_loses_its_peer),
+        cmocka_unit_test(stonith_suspends_io_when_one_of_two_disks_is_lost),
         cmocka_unit_test(on_no_data_accessible_suspends_a_primary_without_data),
         cmocka_unit_test(a_second_primary_is_refused_unless_allowed),
         cmocka_unit_test(promotion_needs_good_data),
