@@ -1,6 +1,7 @@
 #include "kernel/replica/keepalive.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -23,10 +24,12 @@ void keepalive::stop() {
     ping_timer_.cancel();
     stall_timer_.cancel();
     ping_sent_ = never;
+    sent_ = 0;
+    answered_ = 0;
     auto waiting = std::move(waiting_);
     waiting_.clear();
     for (auto& each : waiting) {
-        each(false);
+        each.done(false);
     }
 }
 
@@ -35,6 +38,7 @@ instant keepalive::last_received() const {
 }
 
 void keepalive::send_ping() {
+    ++sent_;
     ping_sent_ = all_.now();
     all_.link.send_empty(channel::meta, 0, wire::command::ping);
     ping_timer_.arm(all_.now() + deciseconds(all_.net.ping_timeout_ds));
@@ -45,7 +49,8 @@ void keepalive::ping(std::function<void(bool)> done) {
         done(false);
         return;
     }
-    waiting_.push_back(std::move(done));
+    // The connection can break while it is sent.
+    waiting_.push_back({sent_ + 1, std::move(done)});
     send_ping();
 }
 
@@ -58,10 +63,14 @@ void keepalive::meta_received() {
 void keepalive::ping_answered() {
     ping_sent_ = never;
     ping_timer_.arm(all_.now() + seconds(all_.net.ping_int_s));
-    auto waiting = std::move(waiting_);
-    waiting_.clear();
-    for (auto& each : waiting) {
-        each(true);
+    answered_ = std::min(answered_ + 1, sent_);
+    const auto open = std::ranges::find_if(
+        waiting_, [this](const waiter& each) { return each.ping > answered_; });
+    std::vector<waiter> heard(std::make_move_iterator(waiting_.begin()),
+                              std::make_move_iterator(open));
+    waiting_.erase(waiting_.begin(), open);
+    for (auto& each : heard) {
+        each.done(true);
     }
 }
 

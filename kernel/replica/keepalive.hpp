@@ -25,8 +25,8 @@ public:
     void meta_received();
     void ping_answered();
     void data_sent() { stalled_for_ = 0; }
-    // PING now; `done` when it was answered (everything that the peer had sent before has then
-    // been received on meta), false if the connection broke.
+    // PING now; `done` when this very one was answered: the peer has then received what was sent
+    // before on meta, and we have what it had sent there. False if the connection broke.
     void ping(std::function<void(bool)> done);
 
 private:
@@ -40,7 +40,14 @@ private:
     timer stall_timer_;
     instant ping_sent_ = never;
     std::uint32_t stalled_for_ = 0; // timeouts in a row without progress
-    std::vector<std::function<void(bool)>> waiting_;
+    // PINGs are answered in their order.
+    std::uint64_t sent_ = 0;
+    std::uint64_t answered_ = 0;
+    struct waiter {
+        std::uint64_t ping = 0; // as sent_ counted it
+        std::function<void(bool)> done;
+    };
+    std::vector<waiter> waiting_;
 };
 
 } // namespace lockstep::replica
