@@ -95,6 +95,11 @@ void replica_ports::ended_requests::deliver(deferred& self) {
     }
 }
 
+std::optional<replica::disk_properties> replica_ports::measure_disk(replica::volume_number volume) {
+    const auto measured = disks_.measure(volume);
+    return measured ? std::optional(*measured) : std::nullopt;
+}
+
 void replica_ports::size_changed(replica::volume_number volume, std::uint64_t /*sectors*/) {
     hooks_.size_changed(volume);
 }

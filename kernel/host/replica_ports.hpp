@@ -59,6 +59,7 @@ public:
     std::uint64_t random_number() override;
     void submit(replica::disk_request& request) override { disks_.submit(request); }
     void release_disk(replica::volume_number volume) override;
+    std::optional<replica::disk_properties> measure_disk(replica::volume_number volume) override;
     void open_link(const options::net_options& net) override;
     void close_link() override { wire_.close(); }
     void want_send(replica::channel which) override { wire_.want_send(which); }

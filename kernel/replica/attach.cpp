@@ -220,6 +220,8 @@ void disk_management::bitmap_loaded(volume& target) {
                  "activity log was off when the node crashed");
         own.bits.set_all();
         own.bits.mark_all_dirty();
+        // A move of the metadata may have been cut off before it wrote the log.
+        job.layout_changed = true;
     }
     target.crashed_primary = job.judged.crashed_primary;
     all_.log(log_level::info, target,

@@ -354,11 +354,9 @@ void resource::verify(volume_number number, std::uint64_t start_sector, std::uin
 }
 
 void resource::resize(volume_number number, const disk_properties& properties,
-                      std::uint64_t size_sectors, bool assume_peer_has_space, bool assume_clean,
-                      on_outcome done) {
+                      const resize_arguments& arguments, on_outcome done) {
     with_volume(*machinery_, number, done, [&](volume& target) {
-        machinery_->sizes.resize(target, properties, size_sectors, assume_peer_has_space,
-                                 assume_clean, std::move(done));
+        machinery_->sizes.resize(target, properties, arguments, std::move(done));
     });
 }
 

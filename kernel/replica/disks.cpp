@@ -83,6 +83,7 @@ void disk_management::disk_failed(volume& target) {
     if (target.disk == nullptr) {
         return;
     }
+    all_.moves.disk_failed(target);
     const bool call_handler = target.io_error_seen && target.options.on_io_error ==
                                                           options::on_io_error::call_local_io_error;
     if (!call_handler) {

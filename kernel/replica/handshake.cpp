@@ -149,6 +149,15 @@ void handshake::send_volume(volume& target) {
     target.peer_sequence = 0;
     send_sync_settings(target);
     all_.sizes.send(target, target.size_sectors, 0);
+    // Blocks that are marked because the device grows now are to be in our UUIDS.
+    target.handshake_due = all_.sizes.may_grow(target) && !target.peer_sizes;
+    if (!target.handshake_due) {
+        send_generation(target);
+    }
+}
+
+void handshake::send_generation(volume& target) {
+    target.handshake_due = false;
     all_.states.send_uuids(target);
     target.handshake_sent = true;
     all_.states.send_state(target);

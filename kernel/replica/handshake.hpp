@@ -58,6 +58,8 @@ public:
     void send_sync_settings(volume& target);
     // Everything that the peer has to know of one volume.
     void send_volume(volume& target);
+    // UUIDS and STATE: with SIZES, or when the peer's SIZES have been taken.
+    void send_generation(volume& target);
 
 private:
     enum class phase : std::uint8_t { idle, features, challenge, response, parameters };

@@ -163,6 +163,10 @@ void link::consume(channel which, const_byte_span& bytes) {
     wire::packet_stream& stream = input_[index];
     const std::uint64_t connection = serial;
     while (up && connection == serial) {
+        if (held(which)) {
+            stalled_[index] = true;
+            return;
+        }
         const auto step = stream.take(bytes);
         if (!step) {
             all_.receiver.malformed(which, step.error());
@@ -193,6 +197,11 @@ void link::consume(channel which, const_byte_span& bytes) {
     }
 }
 
+bool link::held(channel which) const {
+    return which == channel::data && data_holds_ > 0 &&
+           input_[static_cast<std::size_t>(which)].between_packets();
+}
+
 std::size_t link::receive(channel which, const_byte_span bytes) {
     if (!up) {
         return bytes.size();
@@ -200,6 +209,10 @@ std::size_t link::receive(channel which, const_byte_span bytes) {
     const auto index = static_cast<std::size_t>(which);
     if (which == channel::meta && all_.handshake.before_parameters()) {
         // How its headers look is not agreed yet; the peer may be a step ahead.
+        stalled_[index] = true;
+        return 0;
+    }
+    if (held(which)) {
         stalled_[index] = true;
         return 0;
     }
@@ -234,10 +247,10 @@ void link::resume_receiving() {
             continue;
         }
         const std::uint32_t size = input(which).data_bytes();
-        const bool possible =
-            which == channel::meta
-                ? !all_.handshake.before_parameters()
-                : all_.peers.can_take() && (size == 0 || all_.memory.peer.available(size));
+        const bool possible = which == channel::meta
+                                  ? !all_.handshake.before_parameters()
+                                  : !held(which) && all_.peers.can_take() &&
+                                        (size == 0 || all_.memory.peer.available(size));
         if (possible) {
             stalled = false;
             all_.world.want_receive(which);

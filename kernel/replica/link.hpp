@@ -68,6 +68,9 @@ public:
     void received_in_place(channel which, std::size_t count);
     // A buffer or a slot is free again: go on with a stalled stream.
     void resume_receiving();
+    // The next packets of the data connection wait until it is released as often as it was held.
+    void hold_data() { ++data_holds_; }
+    void release_data() { --data_holds_; }
 
     wire::packet_stream& input(channel which) { return input_[static_cast<std::size_t>(which)]; }
     // Times of the last progress, for the keepalive.
@@ -91,11 +94,13 @@ private:
                      const std::byte* data, std::uint32_t size, const buffer_ref& hold,
                      void (*gone)(void*, bool), void* who);
     void consume(channel which, const_byte_span& bytes);
+    bool held(channel which) const;
 
     machinery& all_;
     std::array<packet_queue, 2> output_;
     std::array<wire::packet_stream, 2> input_;
     std::array<bool, 2> stalled_{};
+    unsigned data_holds_ = 0;
     std::array<bool, 2> want_send_{};
 };
 

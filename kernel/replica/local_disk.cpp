@@ -91,6 +91,27 @@ void local_disk::flush_last(on_stored done) {
     });
 }
 
+void local_disk::wipe_block(std::uint64_t offset, on_stored done) {
+    wipe_done_ = std::move(done);
+    std::memset(log_buffer_, 0, format::block_bytes);
+    wipe_request_ = {};
+    wipe_request_.op = disk_request::operation::write;
+    wipe_request_.device = backing::metadata;
+    wipe_request_.fua = owner_.options.md_flushes;
+    wipe_request_.offset = offset;
+    wipe_request_.size = format::block_bytes;
+    wipe_request_.memory = log_buffer_;
+    wipe_request_.owner = this;
+    wipe_request_.finished = [](disk_request& request, int error) {
+        auto& self = *static_cast<local_disk*>(request.owner);
+        if (error != 0) {
+            self.metadata_failed("the old superblock could not be wiped", error);
+        }
+        self.wipe_done_(error == 0);
+    };
+    submit(wipe_request_);
+}
+
 void local_disk::flush_data(disk_request& request, void (*finished)(disk_request&, int)) {
     request = {};
     request.op = disk_request::operation::flush;
@@ -98,6 +119,13 @@ void local_disk::flush_data(disk_request& request, void (*finished)(disk_request
     request.owner = this;
     request.finished = finished;
     submit(request);
+}
+
+bool local_disk::quiet() const {
+    const bool log_idle = log == nullptr || (log->used() == 0 && !log->transaction_needed() &&
+                                             !log->transaction_under_way());
+    return outstanding_ == 0 && log_idle && log_phase_ == log_phase::idle && !superblock_dirty() &&
+           !storing_bitmap();
 }
 
 void local_disk::metadata_failed(const char* what, int error) {
@@ -110,10 +138,10 @@ void local_disk::metadata_failed(const char* what, int error) {
 
 void local_disk::mark_superblock() {
     super_dirty_ = true;
-    if (!super_writing_ && !abandoned_) {
+    if (!super_writing_ && !abandoned_ && !super_held_) {
         // Written at the end of this event, so that several changes share one write.
         all_.defer([this, disk = &owner_] {
-            if (disk->disk.get() == this && super_dirty_ && !super_writing_) {
+            if (disk->disk.get() == this && super_dirty_ && !super_writing_ && !super_held_) {
                 write_superblock();
             }
         });
@@ -135,9 +163,25 @@ void local_disk::store_superblock(on_stored done) {
         return;
     }
     super_waiting_.push_back(std::move(done));
-    if (!super_writing_) {
+    if (!super_writing_ && !super_held_) {
         write_superblock();
     }
+}
+
+void local_disk::hold_superblock(bool held) {
+    super_held_ = held;
+    if (!held && super_dirty_ && !super_writing_ && !abandoned_) {
+        write_superblock();
+    }
+}
+
+void local_disk::write_ahead(const format::superblock& value, on_stored done) {
+    LOCKSTEP_CHECK(!super_writing_);
+    super_writing_ = true;
+    writing_flags_ = value.flags;
+    super_served_.push_back(std::move(done));
+    format::encode(value, {super_buffer_, format::block_bytes});
+    flush_before_superblock();
 }
 
 void local_disk::write_superblock() {
@@ -163,6 +207,10 @@ void local_disk::write_superblock_now() {
     super_waiting_.clear();
     // As it is now: what it says of the data holds for what the flush covers.
     format::encode(super, {super_buffer_, format::block_bytes});
+    flush_before_superblock();
+}
+
+void local_disk::flush_before_superblock() {
     if (!owner_.options.md_flushes) {
         superblock_flushed(0);
         return;
@@ -205,7 +253,7 @@ void local_disk::superblock_written(int error) {
     for (auto& done : served) {
         done(error == 0);
     }
-    if (super_dirty_ && !super_writing_ && !abandoned_) {
+    if (super_dirty_ && !super_writing_ && !abandoned_ && !super_held_) {
         write_superblock();
     }
 }

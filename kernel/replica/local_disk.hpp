@@ -62,6 +62,11 @@ public:
     // Writes it if anything changed since the last write began; `done` when it is durable.
     void store_superblock(on_stored done);
     bool superblock_dirty() const { return super_dirty_ || super_writing_; }
+    // While the metadata moves the superblock is not written: it would describe what is not there
+    // yet. What was asked for meanwhile is written when it is let go.
+    void hold_superblock(bool held);
+    // Writes this one in its place, held or not; none is being written.
+    void write_ahead(const format::superblock& value, on_stored done);
 
     // Whether the superblock on disk says Primary: only then a restart goes by the activity log.
     bool says_primary() const { return (stored_flags_ & format::md_flag::primary_ind) != 0; }
@@ -83,11 +88,15 @@ public:
     // The host reports the end of a request of this disk.
     void ended() { --outstanding_; }
     std::size_t outstanding() const { return outstanding_; }
+    // Nothing is under way or due, and nobody holds the activity log.
+    bool quiet() const;
     // The device is given up: whoever waits for a store hears that there is none, nothing more is
     // submitted, and what is still outstanding is only counted.
     void abandon();
     // Makes durable what was written; `done` hears whether that worked.
     void flush_last(on_stored done);
+    // Overwrites a block of the metadata device; nobody else does meanwhile.
+    void wipe_block(std::uint64_t offset, on_stored done);
     bool abandoned() const { return abandoned_; }
 
     std::uint64_t log_writes = 0;
@@ -110,6 +119,7 @@ private:
 
     void write_superblock();
     void write_superblock_now();
+    void flush_before_superblock();
     void superblock_flushed(int error);
     void superblock_written(int error);
     bool cleared_since_flush(std::uint64_t page) const;
@@ -147,6 +157,7 @@ private:
 
     bool super_dirty_ = false;
     bool super_writing_ = false;
+    bool super_held_ = false;
     std::uint32_t stored_flags_ = 0;
     std::uint32_t writing_flags_ = 0;
     disk_request super_request_;
@@ -164,6 +175,8 @@ private:
     std::uint64_t log_flush_clears_ = 0;
     disk_request last_flush_;
     on_stored last_done_;
+    disk_request wipe_request_;
+    on_stored wipe_done_;
 
     enum class log_phase : std::uint8_t { idle, flushing, pages, block };
     log_phase log_phase_ = log_phase::idle;

@@ -18,8 +18,8 @@ machinery::machinery(std::string given_name, ports& out, memory_pools pools,
       application_pool(pools.application_requests_max), peer_pool(pools.peer_requests_max),
       link(*this), receiver(*this), keepalive(*this), states(*this), helpers(*this), fencing(*this),
       disks(*this), epochs(*this, pools.application_requests_max), writes(*this), reads(*this),
-      peers(*this), handshake(*this), sizes(*this), exchange(*this), resync(*this), verify(*this),
-      commands(*this), idle_deadline_(clock, [this] { answer_idle(false); }) {}
+      peers(*this), handshake(*this), moves(*this), sizes(*this), exchange(*this), resync(*this),
+      verify(*this), commands(*this), idle_deadline_(clock, [this] { answer_idle(false); }) {}
 
 bool machinery::idle() const {
     return epochs.drained() && std::ranges::all_of(volumes, [](const auto& entry) {
@@ -66,6 +66,7 @@ void machinery::settle() {
         for (auto& [number, each] : volumes) {
             writes.settle(*each);
             disks.maybe_release(*each);
+            moves.proceed(*each);
         }
         if (!waiting_idle_.empty() && idle()) {
             answer_idle(true);

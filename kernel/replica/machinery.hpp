@@ -74,6 +74,7 @@ public:
     read_path reads;
     peer_writes peers;
     replica::handshake handshake;
+    metadata_moves moves;
     size_changes sizes;
     bitmap_exchange exchange;
     resync_runner resync;

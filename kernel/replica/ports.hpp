@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,6 +51,18 @@ struct disk_request {
     disk_request* next = nullptr; // free for lists of whoever holds the request
 };
 
+// The backing devices that the host has opened for a volume.
+struct disk_properties {
+    std::uint64_t data_sectors = 0;     // of 512 bytes
+    std::uint64_t metadata_sectors = 0; // the same device's for internal metadata
+    std::uint32_t logical_block_bytes = 512;
+    bool can_discard = false;
+    bool internal_metadata = true;
+    // Index word: internal, flexible external, or the number of a 128 MiB slot.
+    enum class placement : std::uint8_t { internal, flexible, indexed } where = placement::internal;
+    std::uint32_t index = 0;
+};
+
 // The two TCP connections of a pair.
 enum class channel : std::uint8_t { data = 0, meta = 1 };
 
@@ -80,6 +93,10 @@ public:
     // The replica no longer uses the disk of this volume. Requests still outstanding are reported
     // when they end, however late.
     virtual void release_disk(volume_number volume) = 0;
+
+    // The devices of an attached disk as they are now: they may have grown. Nothing if they can't
+    // be looked at.
+    virtual std::optional<disk_properties> measure_disk(volume_number volume) = 0;
 
     // The link. open_link(): make both connections (resource::link_established() tells), again and
     // again until close_link(). close_link(): close both, forget what was queued; nothing of this

@@ -30,16 +30,13 @@ struct outcome {
 };
 using on_outcome = std::function<void(outcome)>;
 
-// The backing devices that the host has opened for a volume.
-struct disk_properties {
-    std::uint64_t data_sectors = 0;     // of 512 bytes
-    std::uint64_t metadata_sectors = 0; // the same device's for internal metadata
-    std::uint32_t logical_block_bytes = 512;
-    bool can_discard = false;
-    bool internal_metadata = true;
-    // Index word: internal, flexible external, or the number of a 128 MiB slot.
-    enum class placement : std::uint8_t { internal, flexible, indexed } where = placement::internal;
-    std::uint32_t index = 0;
+// Where a verify begins: behind what one that was interrupted has compared, else at the start.
+constexpr std::uint64_t verify_from_where_it_stopped = ~std::uint64_t{0};
+
+struct resize_arguments {
+    std::uint64_t size_sectors = 0; // option size; 0: as large as possible
+    bool assume_peer_has_space = false;
+    bool assume_clean = false; // the new part is not synced
 };
 
 struct connect_arguments {
@@ -118,11 +115,12 @@ public:
     void suspend_io(on_outcome done);
     void resume_io(on_outcome done);
     void new_current_uuid(volume_number volume, bool clear_bitmap, on_outcome done);
+    // start_sector: or verify_from_where_it_stopped.
     void verify(volume_number volume, std::uint64_t start_sector, std::uint64_t stop_sector,
                 on_outcome done);
-    // The disk may have grown: new sizes as the host sees them. size_sectors 0: unchanged option.
-    void resize(volume_number volume, const disk_properties& properties, std::uint64_t size_sectors,
-                bool assume_peer_has_space, bool assume_clean, on_outcome done);
+    // The disk may have grown: its devices as the host sees them now.
+    void resize(volume_number volume, const disk_properties& properties,
+                const resize_arguments& arguments, on_outcome done);
     outcome change_disk_options(volume_number volume, const options::disk_options& options);
     outcome change_net_options(const options::net_options& options);
     outcome change_resource_options(const options::resource_options& options);

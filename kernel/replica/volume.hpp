@@ -12,6 +12,7 @@
 #include "kernel/replica/attach_job.hpp"
 #include "kernel/replica/interval_set.hpp"
 #include "kernel/replica/local_disk.hpp"
+#include "kernel/replica/metadata_move.hpp"
 #include "kernel/replica/rate_marks.hpp"
 #include "kernel/replica/request.hpp"
 #include "kernel/replica/resync_pace.hpp"
@@ -83,6 +84,8 @@ struct volume {
     std::vector<std::function<void(bool)>> waiting_detached;
     // The generation that this node has presented to its users; 0 before it had any data.
     std::uint64_t effective_generation = 0;
+    // The peer's current generation, if it has made one upon ours while both have data; else 0.
+    std::uint64_t generation_by_peer = 0;
     // A new current generation is due when I/O is resumed.
     bool new_generation_due = false;
     // Writes that the peer lacks are not completed before this store is done.
@@ -91,12 +94,16 @@ struct volume {
     // --- what the peer said ---
     std::optional<wire::uuids> peer_uuids;
     std::optional<wire::sizes> peer_sizes;
+    bool handshake_due = false;       // our UUIDS and STATE wait for the peer's SIZES
+    std::uint64_t capacity_sent = 0;  // in our last SIZES
     bool handshake_sent = false;      // our STATE of the handshake is out
     std::uint64_t last_sent_bits = 0; // in our last UUIDS
     bool consider_resync = false;     // the peer was forced to UpToDate
     std::uint64_t last_size_sent = 0;
     bool resize_pending = false;
     bool grow_after_negotiation = false;
+    // The size or the metadata's place is changing: nothing new begins.
+    std::unique_ptr<metadata_move_job> move;
 
     // --- under way ---
     intrusive_list<app_request, in_volume> application_requests;

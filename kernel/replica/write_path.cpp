@@ -40,6 +40,7 @@ void app_request::reset() {
     net_done = true;
     peer_lacks = false;
     may_set_in_sync = false;
+    postponed = false;
     started = false;
     on_disk = false;
     completed = false;
@@ -103,7 +104,8 @@ void write_path::pump(volume& target) {
             io_part_done(*request, EIO);
             continue;
         }
-        if (target.state.suspended() || !takes_requests(target.state, version)) {
+        if (target.move != nullptr || target.state.suspended() ||
+            !takes_requests(target.state, version)) {
             return;
         }
         if (!cut_part(target, *request)) {
@@ -252,8 +254,9 @@ void write_path::settle(volume& target) {
         }
     }
     if (std::exchange(target.retry_overlaps, false)) {
-        retry_overlaps(target);
+        // The peer's first: ours may have lost against one of them.
         all_.peers.retry_overlaps(target);
+        retry_overlaps(target);
     }
     if (std::exchange(target.retry_slots, false)) {
         retry_slots(target);
@@ -382,7 +385,8 @@ void write_path::go(app_request& write) {
         retire(write);
         return;
     }
-    if (target.state.suspended() || !takes_requests(target.state, all_.link.rules.version)) {
+    if (target.move != nullptr || target.state.suspended() ||
+        !takes_requests(target.state, all_.link.rules.version)) {
         // The state changed while the write waited. In the middle of a handshake it would be
         // neither in the bitmap that the peer was told of, nor sent.
         hold(write);
@@ -590,7 +594,8 @@ void write_path::retry_waiting_data(volume& target) {
         end_waiting(target, EIO);
         return;
     }
-    if (target.state.suspended() || !takes_requests(target.state, all_.link.rules.version)) {
+    if (target.move != nullptr || target.state.suspended() ||
+        !takes_requests(target.state, all_.link.rules.version)) {
         return;
     }
     intrusive_list<app_request, in_waiting> waiting;

@@ -130,6 +130,7 @@ void disk::finish(std::uint64_t id) {
         }
     } else {
         apply(request, request.fua && !sabotage.ignore_fua && !fails, fails);
+        ++writes_ended_;
     }
     ++stamp_;
     errors_ += fails ? 1 : 0;

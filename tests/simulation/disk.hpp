@@ -50,6 +50,7 @@ public:
 
     std::uint64_t sectors() const { return sectors_; }
     std::uint64_t flushes = 0; // that have ended
+    void grow(std::uint64_t sectors) { sectors_ = sectors; }
     disk_faults faults;
     disk_sabotage sabotage;
 
@@ -70,6 +71,7 @@ public:
     void write_back() { harden(++stamp_); }
     // Called with something that broke the rules of a disk's use.
     std::function<void(const std::string&)> on_complaint;
+    std::uint64_t writes_ended() const { return writes_ended_; }
     std::size_t under_way() const { return under_way_.size(); }
     std::uint64_t errors() const { return errors_; }
 
@@ -119,6 +121,7 @@ private:
     std::uint64_t next_id_ = 0;
     std::uint64_t stamp_ = 0;
     std::uint64_t errors_ = 0;
+    std::uint64_t writes_ended_ = 0;
 };
 
 } // namespace lockstep::simulation

@@ -97,4 +97,29 @@ void apply_activity_log(const metadata_place& at) {
     write_superblock(at, value);
 }
 
+void follow_growth(const metadata_place& at, std::uint64_t known_sectors) {
+    const auto here = read_superblock(at);
+    if (here.magic == format::magic_v08 || here.magic == format::magic_v84_unclean) {
+        return;
+    }
+    // Read as if the device still ended where it did.
+    disk& device = *at.device;
+    const std::uint64_t sectors = device.sectors();
+    device.grow(known_sectors);
+    const metadata_place before{at.device, at.where, known_sectors};
+    apply_activity_log(before);
+    auto value = read_superblock(before);
+    LOCKSTEP_CHECK(value.magic == format::magic_v08);
+    std::vector<std::byte> bits(format::bitmap_bytes_on_disk(value.la_size_sectors));
+    device.read_now(layout_of(before).bitmap_offset, bits);
+    device.grow(sectors);
+    const auto now = layout_of(at);
+    write_empty_log(at);
+    device.write_now(now.bitmap_offset, bits);
+    value.md_size_sectors = now.md_size_sectors;
+    value.al_offset_sectors = now.al_offset_sectors;
+    value.bm_offset_sectors = now.bm_offset_sectors;
+    write_superblock(at, value);
+}
+
 } // namespace lockstep::simulation

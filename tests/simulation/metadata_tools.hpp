@@ -19,6 +19,9 @@ void create_metadata(const metadata_place& at);
 void create_metadata_in_sync(const metadata_place& at, std::uint64_t current_uuid);
 // apply-al, as drbdadm does before each attach.
 void apply_activity_log(const metadata_place& at);
+// check-resize: brings internal metadata from the end of the device as it was last known to its end
+// now, unless it is there already.
+void follow_growth(const metadata_place& at, std::uint64_t known_sectors);
 format::superblock read_superblock(const metadata_place& at);
 
 } // namespace lockstep::simulation

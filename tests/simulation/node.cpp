@@ -83,13 +83,13 @@ void node::crash(bool noticed) {
 metadata_place node::metadata_at(volume_number volume) {
     const auto kind = settings_.external_metadata ? format::placement_kind::flex_external
                                                   : format::placement_kind::internal;
-    return {&metadata_disk(volume), {kind, 0}, settings_.device_sectors};
+    return {&metadata_disk(volume), {kind, 0}, data_disk(volume).sectors()};
 }
 
 std::uint64_t node::data_sectors(volume_number volume) {
     const auto layout =
         format::lay_out(metadata_at(volume).where, metadata_disk(volume).sectors() * 512,
-                        settings_.device_sectors * 512);
+                        data_disk(volume).sectors() * 512);
     LOCKSTEP_CHECK(layout.has_value());
     return layout->data_sectors_max;
 }
@@ -102,14 +102,22 @@ void node::attach(volume_number volume, replica::on_outcome done) {
     if (metadata_disk(volume).under_way() == 0) {
         apply_activity_log(metadata_at(volume));
     }
+    resource_->attach(volume, properties_now(volume), settings_.disk, std::move(done));
+}
+
+std::optional<replica::disk_properties> node::measure_disk(volume_number volume) {
+    return properties_now(volume);
+}
+
+replica::disk_properties node::properties_now(volume_number volume) {
     replica::disk_properties properties;
-    properties.data_sectors = settings_.device_sectors;
+    properties.data_sectors = data_disk(volume).sectors();
     properties.metadata_sectors = metadata_disk(volume).sectors();
     properties.can_discard = true;
     properties.internal_metadata = !settings_.external_metadata;
     properties.where = settings_.external_metadata ? replica::disk_properties::placement::flexible
                                                    : replica::disk_properties::placement::internal;
-    resource_->attach(volume, properties, settings_.disk, std::move(done));
+    return properties;
 }
 
 replica::outcome node::connect(bool discard_my_data) {

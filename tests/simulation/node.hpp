@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -96,7 +97,12 @@ public:
     disk& data_disk(volume_number volume) { return *disks_[volume].data; }
     disk& metadata_disk(volume_number volume) { return *disks_[volume].metadata; }
     metadata_place metadata_at(volume_number volume);
+    replica::disk_properties properties_now(volume_number volume);
     std::uint64_t data_sectors(volume_number volume);
+    // The backing device becomes larger, and nobody tells the program.
+    void grow_device(volume_number volume, std::uint64_t sectors) {
+        data_disk(volume).grow(sectors);
+    }
     node_settings& settings() { return settings_; }
     std::map<std::string, helper_answer> helper_answers;
     std::map<std::string, unsigned> helpers_called;
@@ -138,6 +144,7 @@ public:
     std::uint64_t random_number() override { return random_.next(); }
     void submit(replica::disk_request& request) override;
     void release_disk(volume_number) override {}
+    std::optional<replica::disk_properties> measure_disk(volume_number volume) override;
     void open_link(const options::net_options&) override {
         const replica_scope scope(false);
         net_.open(side_);

@@ -235,14 +235,17 @@ void resource_target::commands::opened(const request& what, replica::volume_numb
 
 void resource_target::commands::resize(const request& what, replica::volume_number volume,
                                        const on_reply& done) {
-    around_.measure_disk(
-        volume, [this, what, volume, done](const result<replica::disk_properties>& disk) {
-            if (!disk) {
-                return done(to_reply(disk.error()));
-            }
-            resource_.resize(volume, *disk, what.size_sectors, what.assume_peer_has_space,
-                             what.assume_clean, answering(done));
-        });
+    around_.measure_disk(volume,
+                         [this, what, volume, done](const result<replica::disk_properties>& disk) {
+                             if (!disk) {
+                                 return done(to_reply(disk.error()));
+                             }
+                             replica::resize_arguments arguments;
+                             arguments.size_sectors = what.size_sectors;
+                             arguments.assume_peer_has_space = what.assume_peer_has_space;
+                             arguments.assume_clean = what.assume_clean;
+                             resource_.resize(volume, *disk, arguments, answering(done));
+                         });
 }
 
 void resource_target::commands::connect(const request& what, const on_reply& done) {

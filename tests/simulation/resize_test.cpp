@@ -1,0 +1,290 @@
+// Disks that grow under a running pair: the metadata follows the end of the device, the new part is
+// synced, and a crash at any of the writes in between loses nothing.
+#include "pair_story.hpp"
+
+namespace {
+
+using namespace lockstep;
+using simulation::second;
+using story = simulation::pair_story;
+
+constexpr std::uint64_t old_sectors = 16384; // 8 MiB
+// Metadata of 40 KiB: apart from the old place, and overlapping it.
+constexpr std::uint64_t far_sectors = 24576;
+constexpr std::uint64_t near_sectors = old_sectors + 8;
+
+struct growing : story {
+    using story::story;
+
+    void grow_devices(std::uint64_t sectors) {
+        nodes[0]->grow_device(0, sectors);
+        nodes[1]->grow_device(0, sectors);
+    }
+    replica::outcome resize(unsigned side, replica::resize_arguments arguments = {}) {
+        return run([&](replica::on_outcome done) {
+            nodes[side]->machine().resize(0, nodes[side]->properties_now(0), arguments,
+                                          std::move(done));
+        });
+    }
+    void begin_resize(unsigned side) {
+        nodes[side]->machine().resize(0, nodes[side]->properties_now(0), {},
+                                      [](const replica::outcome&) {});
+    }
+    bool both_have(std::uint64_t size) { return size_of(0) == size && size_of(1) == size; }
+    void grown_to(std::uint64_t device_sectors) {
+        const std::uint64_t size = nodes[0]->data_sectors(0);
+        expect_within([&] { return both_have(size); }, "both devices have the new size");
+        expect(wait_in_sync(), "the new part is in sync");
+        for (unsigned side = 0; side < 2; ++side) {
+            nodes[side]->metadata_disk(0).write_back();
+            const auto super = simulation::read_superblock(nodes[side]->metadata_at(0));
+            expect(super.la_size_sectors == size, "the superblock at the new end has the size");
+        }
+        some_writes_succeed(0, 10, device_sectors - 2048, 1024);
+        converge();
+    }
+};
+
+void a_grown_disk_is_used_after_resize(void**) {
+    for (const std::uint64_t sectors : {far_sectors, near_sectors}) {
+        growing it;
+        it.up_and_synced();
+        it.some_writes_succeed(0, 20);
+        it.grow_devices(sectors);
+        it.expect(it.resize(0).ok, "resize");
+        it.grown_to(sectors);
+        it.data_areas_are_equal();
+    }
+}
+
+void requests_under_way_survive_a_resize(void**) {
+    for (const std::uint64_t sectors : {far_sectors, near_sectors}) {
+        growing it;
+        it.up_and_synced();
+        it.grow_devices(sectors);
+        it.some_writes(0, 10);
+        it.begin_resize(0);
+        it.some_writes(0, 30);
+        it.all_requests_end();
+        it.expect(it.writes_failed == 0, "no write fails");
+        it.grown_to(sectors);
+    }
+}
+
+void the_peer_follows_with_its_own_disk(void**) {
+    growing it;
+    it.up_and_synced();
+    it.nodes[0]->grow_device(0, far_sectors);
+    it.expect(it.resize(0).ok, "resize");
+    it.run_for(second);
+    it.expect(it.both_have(it.nodes[1]->data_sectors(0)), "the smaller disk decides");
+    it.nodes[1]->grow_device(0, far_sectors);
+    it.expect(it.resize(0).ok, "resize again");
+    it.grown_to(far_sectors);
+    it.data_areas_are_equal();
+}
+
+void only_the_new_part_is_synced(void**) {
+    growing it;
+    it.up_and_synced();
+    const std::uint64_t before = it.size_of(0);
+    const std::uint64_t sent = it.nodes[0]->status().volumes[0].sent_kib;
+    it.grow_devices(far_sectors);
+    it.expect(it.resize(0).ok, "resize");
+    const std::uint64_t size = it.nodes[0]->data_sectors(0);
+    it.expect_within([&] { return it.both_have(size); }, "grown");
+    it.expect(it.wait_in_sync(), "synced");
+    const std::uint64_t now = it.nodes[0]->status().volumes[0].sent_kib;
+    const std::uint64_t added = (size - before) / 2;
+    it.expect(now - sent >= added && now - sent <= added + 64, "what was added travels, no more");
+}
+
+void assume_clean_leaves_the_new_part_as_it_is(void**) {
+    growing it;
+    it.up_and_synced();
+    it.grow_devices(far_sectors);
+    const std::uint64_t sent = it.nodes[0]->status().volumes[0].sent_kib;
+    replica::resize_arguments arguments;
+    arguments.assume_clean = true;
+    it.expect(it.resize(0, arguments).ok, "resize --assume-clean");
+    it.expect_within([&] { return it.both_have(it.nodes[0]->data_sectors(0)); }, "grown");
+    it.run_for(second);
+    it.expect(it.is_in_sync() && it.out_of_sync_kib(0) == 0 && it.out_of_sync_kib(1) == 0,
+              "nothing is out of sync");
+    it.expect(it.nodes[0]->status().volumes[0].sent_kib == sent, "nothing was copied");
+}
+
+void alone_it_grows_only_on_the_words_of_the_administrator(void**) {
+    growing it;
+    it.up_and_synced();
+    const std::uint64_t before = it.size_of(0);
+    it.disconnect(0);
+    it.expect(it.secondary(0) && it.primary(0), "a Primary alone");
+    it.grow_devices(far_sectors);
+    it.expect(it.resize(0).ok && it.size_of(0) == before, "the peer may have no room");
+    replica::resize_arguments arguments;
+    arguments.assume_peer_has_space = true;
+    it.expect(it.resize(0, arguments).ok, "resize --assume-peer-has-space");
+    it.expect(it.size_of(0) == it.nodes[0]->data_sectors(0), "grown alone");
+    it.some_writes_succeed(0, 10, far_sectors - 2048, 1024);
+    it.connect_both();
+    it.grown_to(far_sectors);
+}
+
+void a_size_that_is_asked_for_shrinks_the_device(void**) {
+    growing it;
+    it.up_and_synced();
+    it.some_writes_succeed(0, 20);
+    replica::resize_arguments arguments;
+    arguments.size_sectors = 8192;
+    it.expect(it.resize(0, arguments).ok, "resize --size");
+    it.expect_within([&] { return it.both_have(8192); }, "both have shrunk");
+    it.run_for(second);
+    it.expect(it.is_in_sync(), "no resync for a shrink");
+    it.write(0, 0, 8192, 8);
+    it.all_requests_end();
+    it.expect(it.writes_failed == 1, "past the end nothing is written");
+    it.expect(it.resize(0).ok, "as large as the disks allow");
+    it.grown_to(old_sectors);
+    it.data_areas_are_equal();
+}
+
+void a_shrink_nobody_asked_for_is_refused(void**) {
+    growing it;
+    it.up_and_synced();
+    replica::resize_arguments arguments;
+    arguments.size_sectors = 1 << 20;
+    it.expect(it.resize(0, arguments).ok && it.size_of(0) == it.nodes[0]->data_sectors(0),
+              "a size beyond the disks has no effect");
+    it.nodes[0]->grow_device(0, old_sectors / 2);
+    const auto refused = it.resize(0);
+    it.expect(!refused.ok && refused.code == 170 && !refused.remedy.empty(), "code 170");
+    it.expect(it.size_of(0) > old_sectors / 2, "the size stands");
+}
+
+void no_resize_during_a_resync_or_without_a_primary(void**) {
+    auto settings = simulation::small_pair();
+    settings.disk.c_max_rate_kib = 500;
+    settings.disk.c_plan_ahead_ds = 0;
+    settings.disk.resync_rate_kib = 500;
+    growing it(settings);
+    it.up();
+    const auto no_primary = it.resize(0);
+    it.expect(!no_primary.ok && no_primary.code == 131 && !no_primary.remedy.empty(), "code 131");
+    it.expect(it.primary(0, true), "primary --force");
+    it.expect_within([&] { return it.state_of(0).connection == state::connection::sync_source; },
+                     "a resync");
+    const auto resyncing = it.resize(0);
+    it.expect(!resyncing.ok && resyncing.code == 130 && !resyncing.remedy.empty(), "code 130");
+}
+
+// --- crashes ---
+
+struct crash_plan {
+    std::uint64_t sectors;
+    bool first_dies;
+    bool second_dies;
+};
+
+// The pair grows, and the machines of the plan lose power when `writes` writes of theirs have
+// ended. False if the resize was over before that.
+bool crash_in_resize(const crash_plan& plan, unsigned writes) {
+    growing it(simulation::small_pair(), 1000 + writes);
+    it.up_and_synced();
+    it.some_writes_succeed(0, 20);
+    it.flush(0, 0);
+    it.all_requests_end();
+    it.grow_devices(plan.sectors);
+    const unsigned watched = plan.first_dies ? 0 : 1;
+    const std::uint64_t before = it.nodes[watched]->data_disk(0).writes_ended();
+    it.begin_resize(0);
+    const std::uint64_t size = it.nodes[0]->data_sectors(0);
+    const bool reached = it.run_until(
+        [&] { return it.nodes[watched]->data_disk(0).writes_ended() >= before + writes; },
+        5 * second);
+    const bool over = it.both_have(size) && it.is_in_sync();
+    if (!reached || over) {
+        return false;
+    }
+    for (unsigned side = 0; side < 2; ++side) {
+        if (side == 0 ? plan.first_dies : plan.second_dies) {
+            it.nodes[side]->crash(true);
+        }
+    }
+    for (unsigned side = 0; side < 2; ++side) {
+        if (!it.nodes[side]->alive()) {
+            it.nodes[side]->start();
+            simulation::follow_growth(it.nodes[side]->metadata_at(0), old_sectors);
+            it.expect(it.attach(side), "attached after the crash");
+        }
+    }
+    it.connect_both();
+    it.expect(it.wait_in_sync(), "in sync after the crash");
+    it.check_converged();
+    it.expect(it.primary(0), "promoted");
+    it.expect(it.resize(0).ok, "resize again");
+    it.grown_to(plan.sectors);
+    return true;
+}
+
+void survives_every_crash(const crash_plan& plan) {
+    unsigned writes = 0;
+    while (crash_in_resize(plan, writes)) {
+        ++writes;
+    }
+    print_message("%u points of crash\n", writes);
+    assert_true(writes > 8);
+}
+
+void a_primary_that_crashes_at_any_write_of_a_resize_attaches_again(void**) {
+    survives_every_crash({far_sectors, true, false});
+    survives_every_crash({near_sectors, true, false});
+}
+
+void a_secondary_that_crashes_at_any_write_of_a_resize_attaches_again(void**) {
+    survives_every_crash({far_sectors, false, true});
+    survives_every_crash({near_sectors, false, true});
+}
+
+void both_nodes_that_crash_at_any_write_of_a_resize_attach_again(void**) {
+    survives_every_crash({far_sectors, true, true});
+    survives_every_crash({near_sectors, true, true});
+}
+
+void a_disk_that_fails_during_a_resize_is_detached(void**) {
+    for (const std::uint64_t sectors : {far_sectors, near_sectors}) {
+        growing it;
+        it.up_and_synced();
+        it.grow_devices(sectors);
+        it.nodes[0]->data_disk(0).faults.write_error_permille = 1000;
+        const auto failed = it.resize(0);
+        it.expect(!failed.ok, "the resize says that it failed");
+        it.expect_within([&] { return it.state_of(0).disk == state::disk::diskless; }, "detached");
+        it.some_writes_succeed(0, 10);
+        it.nodes[0]->data_disk(0).faults.write_error_permille = 0;
+        simulation::follow_growth(it.nodes[0]->metadata_at(0), old_sectors);
+        it.expect(it.attach(0), "attached again");
+        it.converge();
+    }
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(a_grown_disk_is_used_after_resize),
+        cmocka_unit_test(requests_under_way_survive_a_resize),
+        cmocka_unit_test(the_peer_follows_with_its_own_disk),
+        cmocka_unit_test(only_the_new_part_is_synced),
+        cmocka_unit_test(assume_clean_leaves_the_new_part_as_it_is),
+        cmocka_unit_test(alone_it_grows_only_on_the_words_of_the_administrator),
+        cmocka_unit_test(a_size_that_is_asked_for_shrinks_the_device),
+        cmocka_unit_test(a_shrink_nobody_asked_for_is_refused),
+        cmocka_unit_test(no_resize_during_a_resync_or_without_a_primary),
+        cmocka_unit_test(a_primary_that_crashes_at_any_write_of_a_resize_attaches_again),
+        cmocka_unit_test(a_secondary_that_crashes_at_any_write_of_a_resize_attaches_again),
+        cmocka_unit_test(both_nodes_that_crash_at_any_write_of_a_resize_attach_again),
+        cmocka_unit_test(a_disk_that_fails_during_a_resize_is_detached),
+    };
+    return cmocka_run_group_tests_name("simulation_resize", tests, nullptr, nullptr);
+}
