@@ -113,7 +113,7 @@ result<control::request> request_of(const invocation& asked) {
     made.assume_clean = asked.has("assume-clean");
     made.assume_peer_has_space = asked.has("assume-peer-has-space");
     made.size_sectors = sectors(asked, "size", 0);
-    made.start_sector = sectors(asked, "start", 0);
+    made.start_sector = sectors(asked, "start", control::where_it_stopped);
     made.stop_sector = sectors(asked, "stop", control::whole_device);
     made.local_address = asked.local_address;
     made.peer_address = asked.peer_address;

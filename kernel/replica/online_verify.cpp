@@ -29,7 +29,9 @@ std::uint64_t blocks_of(const volume& target) {
 
 void online_verify::start(volume& target, std::uint64_t start_sector, std::uint64_t stop_sector,
                           on_outcome done) {
-    target.verify_start_sector = start_sector / block_sectors * block_sectors;
+    if (start_sector != verify_from_where_it_stopped) {
+        target.verify_start_sector = start_sector / block_sectors * block_sectors;
+    }
     target.verify_stop_sector = stop_sector;
     all_.commands.change_volume(target, state::state_change{}.with(connection::verify_s),
                                 std::move(done));
@@ -41,7 +43,23 @@ void online_verify::at_change(volume& target, const state::volume_state& before,
         begun(target);
     } else if (is_verify(before.connection) && !is_verify(after.connection)) {
         target.resync_timer.cancel();
+        interrupted(target);
     }
+}
+
+// The next verify begins at the first block that was not compared; at the start if all were.
+void online_verify::interrupted(volume& target) {
+    std::uint64_t reached = target.run.position * block_sectors;
+    for (peer_request* each = target.peer_requests.front(); each != nullptr;
+         each = target.peer_requests.after(*each)) {
+        if (each->what == peer_request::kind::verify_read) {
+            reached = std::min(reached, each->sector);
+        }
+    }
+    if (reached > 0) {
+        all_.log(log_level::info, target, fmt::format("Online Verify reached sector {}", reached));
+    }
+    target.verify_start_sector = reached;
 }
 
 void online_verify::begun(volume& target) {

@@ -34,6 +34,7 @@ public:
 
 private:
     void begun(volume& target);
+    void interrupted(volume& target);
     bool ask_next(volume& target);
     peer_request* find_asked(volume& target, std::uint64_t sector) const;
     void answer(peer_request& request, int error);

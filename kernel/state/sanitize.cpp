@@ -74,12 +74,14 @@ void forget_dependency_when_unconfigured(volume_state& at) {
     }
 }
 
-sanitize_note abort_sync_without_disk(volume_state& at) {
-    if (at.connection <= connection::connected ||
-        (at.disk > disk::failed && at.peer_disk > disk::failed)) {
+// A verify compares good data: a disk that fails meanwhile ends it, and is not made good by it.
+sanitize_note abort_sync_without_disk(const volume_state& before, volume_state& at) {
+    const bool verify = is_verify(at.connection);
+    const bool running = verify && is_verify(before.connection);
+    const disk least = running ? disk::consistent : disk::negotiating;
+    if (at.connection <= connection::connected || (at.disk >= least && at.peer_disk >= least)) {
         return sanitize_note::none;
     }
-    const bool verify = is_verify(at.connection);
     at.connection = connection::connected;
     return verify ? sanitize_note::verify_aborted : sanitize_note::resync_aborted;
 }
@@ -176,7 +178,7 @@ sanitized sanitize(const volume_state& before, const volume_state& wanted,
     volume_state& at = result.state;
     forget_peer_without_connection(at);
     forget_dependency_when_unconfigured(at);
-    result.note = abort_sync_without_disk(at);
+    result.note = abort_sync_without_disk(before, at);
     result.note = later_of(result.note, end_negotiation(at, context));
     result.note = later_of(result.note, fit_disks(at));
     suspend_where_needed(before, at, context);

@@ -157,6 +157,9 @@ void network::pump(const shared& link, unsigned side, std::size_t which) {
         speak_dialect(out.sent, bytes);
     }
     out.sent += size;
+    if (tamper) {
+        tamper(side, static_cast<channel>(which), bytes);
+    }
     out.on_the_way_bytes += size;
     out.on_the_way.push_back(std::move(bytes));
     const instant when =

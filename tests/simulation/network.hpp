@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -43,6 +44,8 @@ public:
 
     network_faults faults;
     network_dialect dialect;
+    // May change what a side sends, before it arrives.
+    std::function<void(unsigned from, channel which, std::vector<std::byte>& bytes)> tamper;
     void attach(unsigned side, node* who) { nodes_[side] = who; }
 
     // ports::open_link() and the like, of one side.

@@ -163,7 +163,7 @@ void take_fields(json_fields& fields, std::uint32_t which, request& into) {
         into.size_sectors = fields.number("size-sectors", 0);
     }
     if ((which & verify_fields) != 0) {
-        into.start_sector = fields.number("start-sector", 0);
+        into.start_sector = fields.number("start-sector", where_it_stopped);
         into.stop_sector = fields.number("stop-sector", whole_device);
     }
 }

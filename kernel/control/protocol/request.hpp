@@ -65,6 +65,8 @@ constexpr std::size_t max_settings = 128;
 constexpr std::uint32_t max_minor = (1U << 20) - 1;
 constexpr std::uint32_t max_volume = 65534;
 constexpr std::uint64_t whole_device = ~std::uint64_t{0};
+// verify: behind what an interrupted one has compared.
+constexpr std::uint64_t where_it_stopped = ~std::uint64_t{0};
 
 // Fields that a command does not use have their default and are refused in its JSON.
 struct request {
@@ -81,15 +83,15 @@ struct request {
     std::vector<option_setting> settings; // attach, connect, ...-options
     bool set_defaults = false; // ...-options: start from the defaults, not from what is set
 
-    bool force = false;                       // primary, detach, disconnect
-    bool discard_my_data = false;             // connect
-    bool tentative = false;                   // connect
-    bool clear_bitmap = false;                // new_current_uuid
-    bool assume_clean = false;                // resize
-    bool assume_peer_has_space = false;       // resize
-    std::uint64_t size_sectors = 0;           // resize; 0: as large as the disks allow
-    std::uint64_t start_sector = 0;           // verify
-    std::uint64_t stop_sector = whole_device; // verify; the first sector not to be verified
+    bool force = false;                            // primary, detach, disconnect
+    bool discard_my_data = false;                  // connect
+    bool tentative = false;                        // connect
+    bool clear_bitmap = false;                     // new_current_uuid
+    bool assume_clean = false;                     // resize
+    bool assume_peer_has_space = false;            // resize
+    std::uint64_t size_sectors = 0;                // resize; 0: as large as the disks allow
+    std::uint64_t start_sector = where_it_stopped; // verify
+    std::uint64_t stop_sector = whole_device;      // verify; the first sector not to be verified
 
     bool operator==(const request&) const = default;
 };
