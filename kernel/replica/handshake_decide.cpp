@@ -23,6 +23,10 @@ void handshake::uuids_received(volume& target, const wire::uuids& uuids) {
     }
     if (target.disk != nullptr && target.state.disk >= disk::negotiating) {
         skip_initial_sync(target, uuids);
+        // Our detach may still be on its way through the peer, which has made this generation for
+        // us already: what we go on with without our disk.
+        target.generation_by_peer = state::made_upon_ours(
+            target.state, target.disk->super.uuids.current, uuids.current, uuids.bitmap);
     }
     const std::uint64_t presented =
         state::presented_after_uuids(target.state, target.effective_generation, uuids.current);
@@ -48,6 +52,8 @@ void handshake::skip_initial_sync(volume& target, const wire::uuids& uuids) {
     all_.states.change(target,
                        state::state_change{}.with(disk::up_to_date).with_peer(disk::up_to_date),
                        state::change_kind::hard);
+    // An older STATE of ours may be on its way to the peer.
+    all_.states.send_state(target);
 }
 
 void handshake::state_received(volume& target, const wire::state_word& word) {
@@ -98,8 +104,10 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
     local_disk& own = *target.disk;
     state::handshake_input input;
     input.self.uuids = own.generation();
-    // Compared as they were sent, so that both nodes see the same numbers.
-    input.self.bits = target.last_sent_bits;
+    // Compared as they were sent, so that both nodes see the same numbers. A peer that attaches its
+    // disk now gets ours after this decision.
+    const bool peer_attaches = target.connected() && target.state.peer_disk == disk::diskless;
+    input.self.bits = peer_attaches ? own.bits.weight() : target.last_sent_bits;
     input.self.discard_my_data = discard_my_data_;
     input.self.crashed_primary = target.crashed_primary;
     input.self.disk =

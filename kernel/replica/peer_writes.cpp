@@ -222,7 +222,6 @@ void peer_writes::received(peer_request& write) {
             write.flags |= data_flag::send_receive_ack;
         }
     }
-    sequence_seen(target, write.sequence);
     if (target.state.connection == state::connection::verify_s) {
         spoil_comparisons(target, write);
     }
@@ -264,11 +263,24 @@ void peer_writes::spoil_comparisons(volume& target, const peer_request& write) {
     }
 }
 
+// Serial number arithmetic: the counter wraps.
 void peer_writes::sequence_seen(volume& target, std::uint32_t sequence) {
-    // Serial number arithmetic: the counter wraps.
     if (static_cast<std::int32_t>(sequence - target.peer_sequence) > 0) {
         target.peer_sequence = sequence;
+        target.retry_overlaps |= decides_conflicts();
     }
+}
+
+bool peer_writes::decides_conflicts() const {
+    return all_.link.resolve_conflicts && all_.net.allow_two_primaries;
+}
+
+// An answer to a write of ours that the peer gave before it sent this one is still on its way, on
+// the other connection: before it is here, ours would look like written at the same time.
+bool peer_writes::answer_missing(const peer_request& write) const {
+    const std::uint32_t before = write.sequence - 1;
+    return decides_conflicts() && current(write) &&
+           static_cast<std::int32_t>(before - write.target->peer_sequence) > 0;
 }
 
 // --- to the disk ---
@@ -315,6 +327,11 @@ void peer_writes::admit(peer_request& write) {
         done(write, EIO);
         return;
     }
+    if (answer_missing(write)) {
+        target.peer_waiting_overlap.push_back(write);
+        return;
+    }
+    sequence_seen(target, write.sequence);
     if (write.size == 0) {
         submit(write);
         return;
@@ -628,11 +645,16 @@ void peer_writes::conflict_retry(app_request& write) {
     }
     write.net = net_part::none;
     write.net_done = true;
+    write.postponed = write.local == local_part::pending;
+    if (write.postponed) {
+        return; // finish_local() comes back here
+    }
     volume& target = *write.target;
     if (write.interval.linked()) {
         target.in_flight.erase(write.interval);
     }
     write.started = false;
+    write.local = local_part::none;
     target.waiting_overlap.push_back(write);
     target.retry_overlaps = true;
 }

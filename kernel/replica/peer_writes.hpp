@@ -115,6 +115,8 @@ private:
     void received(peer_request& write);
     static void spoil_comparisons(volume& target, const peer_request& write);
     void admit(peer_request& write);
+    bool decides_conflicts() const;
+    bool answer_missing(const peer_request& write) const;
     bool conflicts(peer_request& write, bool& answered);
     void enter_log(peer_request& write);
     void submit(peer_request& write);

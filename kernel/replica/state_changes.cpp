@@ -260,6 +260,12 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
             state::pack(state::flags_to_store(after, stored, target.crashed_primary)));
         target.effective_generation = state::presented_after_change(
             before, after, target.effective_generation, target.disk->super.uuids.current);
+        const bool loses_data =
+            before.disk >= disk::inconsistent && after.disk < disk::inconsistent;
+        if (loses_data && after.connection >= connection::connected &&
+            target.generation_by_peer != 0) {
+            target.effective_generation = target.generation_by_peer;
+        }
         switch (state::generation_after(before, after, target.disk->generation())) {
         case state::new_generation::now:
             make_new_generation(target);

@@ -33,6 +33,12 @@ void write_path::finish_local(app_request& request, int error) {
         all_.reads.local_done(request);
         return;
     }
+    // An overlapping write of the peer may have waited for our disk, not for the peer's answer.
+    target.retry_overlaps |= !target.peer_waiting_overlap.empty();
+    if (request.postponed) {
+        all_.peers.conflict_retry(request);
+        return;
+    }
     check_complete(request);
 }
 

@@ -111,6 +111,13 @@ std::uint64_t presented_after_uuids(const volume_state& now, std::uint64_t prese
     return by_peer_only ? peer_current : presented;
 }
 
+std::uint64_t made_upon_ours(const volume_state& now, std::uint64_t own_current,
+                             std::uint64_t peer_current, std::uint64_t peer_bitmap) {
+    const bool for_us = now.role == role::primary && now.connection >= connection::connected &&
+                        peer_bitmap != 0 && same(peer_bitmap, own_current);
+    return for_us ? peer_current : 0;
+}
+
 std::uint64_t presented_after_change(const volume_state& before, const volume_state& after,
                                      std::uint64_t presented, std::uint64_t own_current) {
     const bool becomes_good = before.disk < disk::consistent && after.disk >= disk::consistent;
