@@ -320,6 +320,11 @@ bool peer_writes::conflicts(peer_request& write, bool& answered) {
 
 void peer_writes::admit(peer_request& write) {
     volume& target = *write.target;
+    if (answer_missing(write)) {
+        target.peer_waiting_overlap.push_back(write);
+        return;
+    }
+    sequence_seen(target, write.sequence);
     if (!target.has_disk()) {
         if (target.state.disk >= disk::inconsistent) {
             all_.log(log_level::error, target, "no disk for a write of the peer");
@@ -327,11 +332,6 @@ void peer_writes::admit(peer_request& write) {
         done(write, EIO);
         return;
     }
-    if (answer_missing(write)) {
-        target.peer_waiting_overlap.push_back(write);
-        return;
-    }
-    sequence_seen(target, write.sequence);
     if (write.size == 0) {
         submit(write);
         return;

@@ -21,9 +21,24 @@ constexpr std::array<std::byte, 4096> zeroes{};
 } // namespace
 
 disk::disk(event_queue& events, random_source& random, std::uint64_t sectors)
-    : events_(events), random_(random), sectors_(sectors),
-      chunks_(static_cast<chunk**>(std::calloc(sectors / chunk_sectors + 1, sizeof(chunk*)))) {
+    : events_(events), random_(random), sectors_(sectors), places_(sectors / chunk_sectors + 1),
+      chunks_(static_cast<chunk**>(std::calloc(places_, sizeof(chunk*)))) {
     LOCKSTEP_CHECK(chunks_ != nullptr);
+}
+
+void disk::grow(std::uint64_t sectors) {
+    sectors_ = sectors;
+    const std::uint64_t wanted = sectors / chunk_sectors + 1;
+    if (wanted <= places_) {
+        return;
+    }
+    decltype(chunks_) larger(static_cast<chunk**>(std::calloc(wanted, sizeof(chunk*))));
+    LOCKSTEP_CHECK(larger != nullptr);
+    for (const std::uint64_t index : made_) {
+        larger[index] = chunks_[index];
+    }
+    places_ = wanted;
+    chunks_ = std::move(larger);
 }
 
 disk::~disk() {

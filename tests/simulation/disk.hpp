@@ -50,7 +50,8 @@ public:
 
     std::uint64_t sectors() const { return sectors_; }
     std::uint64_t flushes = 0; // that have ended
-    void grow(std::uint64_t sectors) { sectors_ = sectors; }
+    // Another size, nobody is told; what lies beyond a smaller one is kept.
+    void grow(std::uint64_t sectors);
     disk_faults faults;
     disk_sabotage sabotage;
 
@@ -113,6 +114,7 @@ private:
     event_queue& events_;
     random_source& random_;
     std::uint64_t sectors_;
+    std::uint64_t places_;                       // of chunks_
     std::unique_ptr<chunk*[], released> chunks_; // zeroed lazily by the C library
     std::vector<std::uint64_t> made_;            // indices of the chunks that exist
     std::vector<std::uint64_t> dirty_;           // of those with something cached
