@@ -12,6 +12,7 @@
 
 #include "agent/drbdmeta/minor.hpp"
 #include "agent/drbdsetup/messages.hpp"
+#include "agent/drbdsetup/query_commands.hpp"
 
 namespace lockstep::drbdsetup {
 
@@ -175,7 +176,11 @@ int run_change(const session& now) {
     if (!engine) {
         return now.refuse(engine.error());
     }
-    return ask(now, **engine, *what);
+    const int ended = ask(now, **engine, *what);
+    if (ended == exit_ok && what->what == control::command::attach) {
+        remember_attached(what->minor, what->backing_device, what->meta_index);
+    }
+    return ended;
 }
 
 } // namespace lockstep::drbdsetup

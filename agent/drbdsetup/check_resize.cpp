@@ -54,6 +54,15 @@ result<> remember(std::uint32_t minor, const std::string& path) {
 
 } // namespace
 
+void remember_attached(std::uint32_t minor, const std::string& backing_device,
+                       const std::string& meta_index) {
+    // Without the file a disk that grows while it is down is not found by itself: no reason to
+    // call an attach that has succeeded a failure.
+    if (meta_index == "internal") {
+        static_cast<void>(remember(minor, backing_device));
+    }
+}
+
 int run_check_resize(const session& now) {
     const result<client_pointer> engine = now.nodes.of_minor(now.asked.minor);
     if (!engine) {

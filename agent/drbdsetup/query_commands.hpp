@@ -1,6 +1,9 @@
 // The commands that look and print.
 #pragma once
 
+#include <cstdint>
+#include <string>
+
 #include "agent/drbdsetup/session.hpp"
 
 namespace lockstep::drbdsetup {
@@ -12,5 +15,8 @@ int run_show(const session& now);
 int run_status(const session& now);
 int run_proc(const session& now);
 int run_check_resize(const session& now);
+// After an attach: the file that check-resize writes.
+void remember_attached(std::uint32_t minor, const std::string& backing_device,
+                       const std::string& meta_index);
 
 } // namespace lockstep::drbdsetup

@@ -74,6 +74,11 @@ std::string waiting_for(const machinery& all, const volume& target) {
     if (target.attaching != nullptr) {
         return "reading the metadata";
     }
+    if (target.move != nullptr) {
+        return target.move->now == metadata_move_job::phase::draining
+                   ? "a change of the size waits for the requests under way"
+                   : "the size is changing";
+    }
     if (target.state.disk == state::disk::failed && target.disk != nullptr) {
         return fmt::format("waiting for {} requests of the failed disk",
                            target.disk->outstanding());

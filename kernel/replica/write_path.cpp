@@ -167,6 +167,15 @@ bool write_path::cut_part(volume& target, io_request& from) {
 }
 
 void write_path::start(app_request& request) {
+    const volume& target = *request.target;
+    const bool has_range = request.op != io_request::operation::flush;
+    if (has_range && request.sector + request.sectors() > target.size_sectors) {
+        // The device has shrunk since it was asked for.
+        request.started = true;
+        complete(request, request.op == io_request::operation::read ? EIO : ENOSPC);
+        retire(request);
+        return;
+    }
     switch (request.op) {
     case io_request::operation::read:
         all_.reads.start(request);
