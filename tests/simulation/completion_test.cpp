@@ -1,5 +1,5 @@
 // When a write is said to be done, and what of it must be there after a crash.
-#include "story.hpp"
+#include "pair_story.hpp"
 
 namespace {
 
@@ -8,7 +8,7 @@ using operation = replica::io_request::operation;
 using options::protocol;
 using simulation::millisecond;
 using simulation::second;
-using simulation::story;
+using story = simulation::pair_story;
 
 simulation::node_settings with_protocol(protocol wanted) {
     auto settings = simulation::small_pair();

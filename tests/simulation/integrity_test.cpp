@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
-#include "story.hpp"
+#include "pair_story.hpp"
 
 namespace {
 
 using namespace lockstep;
 using simulation::millisecond;
 using simulation::second;
-using simulation::story;
+using story = simulation::pair_story;
 using state::connection;
 
 const char* const algorithms[] = {"md5", "sha1", "crc32c"};

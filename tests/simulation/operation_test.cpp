@@ -1,6 +1,6 @@
 // Ways to run a pair other than one Primary with one disk: several volumes, without a disk, two
 // Primaries, frozen.
-#include "story.hpp"
+#include "pair_story.hpp"
 
 namespace {
 
@@ -8,7 +8,7 @@ using namespace lockstep;
 using operation = replica::io_request::operation;
 using simulation::millisecond;
 using simulation::second;
-using simulation::story;
+using story = simulation::pair_story;
 using state::connection;
 using state::disk;
 

@@ -18,7 +18,7 @@ inline node_settings small_pair(std::uint64_t device_sectors = 16384) {
     return settings;
 }
 
-// Where a pair_story goes wrong it says what it was about, and how both nodes are.
+// Where a story goes wrong it says what was not so, and how both nodes are.
 class pair_story : public world {
 public:
     explicit pair_story(const node_settings& settings = small_pair(), std::uint64_t seed = 1)
