@@ -9,10 +9,10 @@ using wire::command;
 
 namespace {
 
-// How long, and for how many writes, a flush is put off that nobody waits for. Meanwhile the sender
-// keeps these writes in its activity log, and sends them again if this node dies.
-constexpr instant put_off_max = milliseconds(10);
-constexpr std::uint32_t put_off_writes_max = 256;
+// How long, and for how many writes, a flush is put off while writes go on and nobody waits for it.
+// Meanwhile the sender keeps these writes in its activity log, and resyncs them if this node dies.
+constexpr instant put_off_max = milliseconds(50);
+constexpr std::uint32_t put_off_writes_max = 1024;
 
 } // namespace
 

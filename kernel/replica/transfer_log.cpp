@@ -8,6 +8,13 @@
 
 namespace lockstep::replica {
 
+namespace {
+
+// How long a barrier waits for a next write. When none comes the peer is told to flush at once.
+constexpr instant put_off_max = milliseconds(10);
+
+} // namespace
+
 void epoch::reset() {
     number = 0;
     writes = 0;
@@ -19,7 +26,12 @@ void epoch::reset() {
 }
 
 // Every request can be in an epoch of its own, and one more is open.
-transfer_log::transfer_log(machinery& all, std::size_t requests) : all_(all), pool_(requests + 2) {}
+transfer_log::transfer_log(machinery& all, std::size_t requests)
+    : all_(all), pool_(requests + 2), put_off_(all.clock, [this] { hurry(); }) {}
+
+bool transfer_log::may_put_off() const {
+    return all_.net.protocol == options::protocol::c && all_.handshake.peer_is_lockstep();
+}
 
 epoch& transfer_log::current() {
     epoch* last = epochs_.back();
@@ -90,6 +102,9 @@ void transfer_log::send_barriers(const epoch* before) {
         store_little(barrier.number.data(), due.number);
         all_.link.send(channel::data, 0, wire::command::barrier, barrier);
     }
+    if (unsent_ == nullptr || !unsent_->closed) {
+        put_off_.cancel();
+    }
 }
 
 void transfer_log::send_due_barriers(const epoch& before) {
@@ -100,7 +115,11 @@ void transfer_log::queue_ran_dry() {
     if (!all_.link.up || !all_.is_connected()) {
         return;
     }
-    send_barriers(nullptr);
+    if (!may_put_off()) {
+        send_barriers(nullptr);
+    } else if (unsent_ != nullptr && unsent_->closed && !put_off_.armed()) {
+        put_off_.arm(all_.now() + put_off_max);
+    }
 }
 
 bool transfer_log::wait_for_all(app_request& flush) {

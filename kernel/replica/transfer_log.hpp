@@ -6,6 +6,9 @@
 // before the next write of a later epoch, or as soon as the send queue is dry. BARRIER_ACK means
 // that the peer has it all; only then may the activity log forget these writes.
 //
+// A dry queue waits a moment for that next write, so that both are one packet to the network, if
+// the peer has no use for the barrier before: one of ours under protocol C (see peer_writes.hpp).
+//
 //     epochs_   oldest [acked?] -> ... -> [closed, barrier sent] -> [closed] -> current (open)
 #pragma once
 
@@ -15,6 +18,7 @@
 #include "kernel/replica/intrusive_list.hpp"
 #include "kernel/replica/object_pool.hpp"
 #include "kernel/replica/request.hpp"
+#include "kernel/replica/timers.hpp"
 #include "kernel/wire/payloads.hpp"
 
 namespace lockstep::replica {
@@ -73,12 +77,14 @@ public:
 private:
     epoch& current();
     void send_barriers(const epoch* before);
+    bool may_put_off() const;
     void retire(epoch& which);
 
     machinery& all_;
     object_pool<epoch> pool_;
     intrusive_list<epoch, in_log> epochs_;
     epoch* unsent_ = nullptr; // the oldest whose barrier has not been sent
+    timer put_off_;           // ends the waiting of barriers for a next write
     std::uint32_t next_number_ = 0;
 };
 

@@ -87,7 +87,7 @@ void a_flush_that_nobody_waits_for_is_put_off(void**) {
     const instant took = it.write_one_after_the_other(200);
     it.run_for(50 * millisecond);
     const std::uint64_t flushes = it.nodes[1]->data_disk(0).flushes - before;
-    assert_in_range(flushes, 1, took / (10 * millisecond) + 3);
+    assert_in_range(flushes, 1, took / (50 * millisecond) + 3);
     expect_good(it);
 }
 
@@ -104,6 +104,20 @@ void a_flush_that_somebody_waits_for_is_not_put_off(void**) {
     }
     assert_true(took / 20 < 3 * millisecond);
     expect_good(it);
+}
+
+// When writing pauses, barrier and flush come by themselves: a disconnect leaves nothing to resync.
+void after_a_moment_the_peer_owes_nothing(void**) {
+    for (const options::protocol protocol : {options::protocol::a, options::protocol::c}) {
+        pair it(settings_of(protocol));
+        quick_disks(it);
+        it.write_one_after_the_other(5);
+        it.run_for(20 * millisecond);
+        it.disconnect(0);
+        assert_int_equal(it.nodes[0]->status().volumes[0].out_of_sync_kib, 0);
+        it.connect_both();
+        expect_good(it);
+    }
 }
 
 // Fewer extents than are written to: the log forgets one only when the peer has acknowledged.
@@ -191,6 +205,7 @@ int main() {
         cmocka_unit_test(one_flush_serves_all_epochs_that_are_ready_for_it),
         cmocka_unit_test(a_flush_that_nobody_waits_for_is_put_off),
         cmocka_unit_test(a_flush_that_somebody_waits_for_is_not_put_off),
+        cmocka_unit_test(after_a_moment_the_peer_owes_nothing),
         cmocka_unit_test(a_full_activity_log_does_not_wait_for_what_is_put_off),
         cmocka_unit_test(under_protocol_c_a_flush_waits_for_the_peers_flush),
         cmocka_unit_test(under_protocol_a_nothing_overtakes_a_barrier),
