@@ -179,12 +179,19 @@ int reload_syncer(const session& run, const subject& on) {
     return std::max(worst, call(run, owner, run.backend.net_options(owner, scope::reset)));
 }
 
-int refuse_proxy(const session& run, const subject& on) {
-    fmt::print(stderr,
-               "{}: drbd-proxy is not supported: resource {} can be used without it if its "
-               "'proxy' sections are removed on both nodes\n",
-               run.request.program, on.owner->name);
-    return exit_config_invalid;
+// drbd-proxy is a program of its own on this host or another; it takes orders by drbd-proxy-ctl.
+int tell_proxy(const session& run, const command& what, const subject& on) {
+    const config::resource& owner = *on.owner;
+    if (owner.peer == nullptr || !owner.peer->proxy) {
+        fmt::print(stderr, "There is no proxy config for the peer in resource {}.\n", owner.name);
+        return exit_config_invalid;
+    }
+    if (what.name == "proxy-down") {
+        return call(run, owner, run.backend.proxy_removal(owner));
+    }
+    const int code = call(run, owner, run.backend.proxy_connection(owner));
+    command_words settings = run.backend.proxy_settings(owner);
+    return code != 0 || settings.empty() ? code : call(run, owner, std::move(settings));
 }
 
 } // namespace
@@ -308,7 +315,7 @@ int perform_on_resource(session& run, const command& what, const subject& on) {
     case action::with_connection:
         return refuse_apart_from_connection(run, what, on);
     case action::proxy:
-        return refuse_proxy(run, on);
+        return tell_proxy(run, what, on);
     case action::new_resource:
         return make_resource(run, *on.owner);
     case action::handler:

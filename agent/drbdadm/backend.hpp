@@ -16,6 +16,7 @@ namespace lockstep::drbdadm {
 struct programs {
     std::string drbdsetup = "drbdsetup";
     std::string drbdmeta = "drbdmeta";
+    std::string drbd_proxy_ctl = "drbd-proxy-ctl";
 };
 
 // Whether a command is for a new object, changes the given options only, or puts all options that
@@ -52,6 +53,12 @@ public:
     command_words apply_al(const config::volume& row) const; // without passed options
     // read-dev-uuid, or write-dev-uuid if a number is given.
     command_words device_uuid(const config::volume& row, std::optional<std::uint64_t> number) const;
+
+    // What drbd-proxy is told of the connection; the settings are empty where there are none. Both
+    // hosts have a proxy section.
+    command_words proxy_connection(const config::resource& owner) const;
+    command_words proxy_settings(const config::resource& owner) const;
+    command_words proxy_removal(const config::resource& owner) const;
 
     // 8.3's own calls: a device at a time, everything not given back to its default.
     // Source: drbd-utils 8.3, drbdadm -d up.

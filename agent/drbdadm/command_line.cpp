@@ -31,6 +31,7 @@ constexpr std::array general_options{
     general_option{"config-to-exclude", required_argument, 'E'},
     general_option{"drbdsetup", required_argument, 's'},
     general_option{"drbdmeta", required_argument, 'm'},
+    general_option{"drbd-proxy-ctl", required_argument, 'p'},
     general_option{"sh-varname", required_argument, 'n'},
     general_option{"peer", required_argument, 'P'},
     general_option{"version", no_argument, 'V'},
@@ -109,6 +110,9 @@ void take_letter(request& out, int letter, const std::string& value) {
         break;
     case 'm':
         out.drbdmeta = value;
+        break;
+    case 'p':
+        out.drbd_proxy_ctl = value;
         break;
     case 'n':
         if (is_shell_name(value)) {

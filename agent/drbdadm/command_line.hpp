@@ -34,6 +34,7 @@ struct request {
     std::vector<std::string> config_excludes;  // -E
     std::optional<std::string> drbdsetup;      // -s
     std::optional<std::string> drbdmeta;       // -m
+    std::optional<std::string> drbd_proxy_ctl; // -p
     std::optional<std::string> shell_variable; // -n
     std::optional<std::string> peer;           // -P
     std::vector<std::string> notices;          // for stderr: deprecated names, ignored arguments

@@ -45,7 +45,7 @@ bool is_applied(const session& run) {
 
 result<> resolve(session& run) {
     const config::node_identity me{run.node_name, config::have_local_address};
-    config::select_hosts(run.doc, me, run.found);
+    config::select_hosts(run.doc, me, run.found, run.request.what->action == action::proxy);
     if (is_applied(run)) {
         config::expand_common(run.doc);
     }

@@ -52,7 +52,11 @@ result<programs> find_programs(const request& asked) {
     if (!drbdmeta) {
         return tl::unexpected(drbdmeta.error());
     }
-    return programs{std::move(*drbdsetup), std::move(*drbdmeta)};
+    auto proxy = find(asked.drbd_proxy_ctl, asked, "drbd-proxy-ctl");
+    if (!proxy) {
+        return tl::unexpected(proxy.error());
+    }
+    return programs{std::move(*drbdsetup), std::move(*drbdmeta), std::move(*proxy)};
 }
 
 } // namespace lockstep::drbdadm

@@ -55,6 +55,7 @@ NET_NO_FLAGS = ("no-tcp-cork",)
 OPTIONS = {"cpu-mask": ("f", '""', "ff00"), "on-no-data-accessible": ("io-error", "suspend-io")}
 STARTUP = {"wfc-timeout": ("0", "15", "300000"), "degr-wfc-timeout": ("60",),
            "outdated-wfc-timeout": ("2",)}
+PROXY = {"memlimit": ("100M", "5M"), "read-loops": ("3",), "compression": ("on",), "bwlimit": ("7",)}
 HANDLER_COMMANDS = ('"/bin/true"', "/bin/false", "\"/bin/sh -c 'exit 3'; echo x > /dev/null\"")
 HANDLERS = {name: HANDLER_COMMANDS
             for name in ("pri-on-incon-degr", "pri-lost-after-sb", "pri-lost", "fence-peer",
@@ -186,7 +187,17 @@ class Generator:
         family = self.rng.choice(("", "", "ipv4 "))
         return f"address {family}10.1.{number}.{host + 1}:{7700 + number};"
 
-    def host(self, index, number, minor, volumes):
+    def proxy(self, index, number):
+        self.open(f"proxy on {HOSTS[index]}")
+        self.line(f"inside 127.0.0.{index + 1}:{7600 + number};")
+        self.line(f"outside 10.3.{number}.{index + 1}:{7600 + number};")
+        if self.chance(0.3):
+            self.open("options")
+            self.values(PROXY, 2)
+            self.close()
+        self.close()
+
+    def host(self, index, number, minor, volumes, proxied):
         alias = f" {HOSTS[index]}.example" if self.chance(0.1) and not self.old else ""
         self.open(f"on {HOSTS[index]}{alias}")
         if not volumes:
@@ -198,6 +209,8 @@ class Generator:
                 self.disk_section()
             self.close()
         self.line(self.address(index, number))
+        if proxied:
+            self.proxy(index, number)
         self.close()
 
     def resource(self, number):
@@ -208,8 +221,17 @@ class Generator:
         volumes = [] if self.old or self.chance(0.6) else sorted(
             self.rng.sample(range(0, 5), self.rng.randint(1, 3)))
         self.sections()
+        proxied = not self.old and self.chance(0.2)
+        if proxied and self.chance(0.5):
+            self.open("proxy")
+            self.values(PROXY, 2)
+            if self.chance(0.5):
+                self.open("plugin")
+                self.line("zlib level 9;")
+                self.close()
+            self.close()
         for index in range(len(HOSTS)):
-            self.host(index, number, number * 10, volumes)
+            self.host(index, number, number * 10, volumes, proxied)
         self.close()
 
     def document(self):

@@ -19,6 +19,17 @@ RESOURCE = """resource %(name)s {
 """
 
 
+PROXIED = """global { disable-ip-verification; }
+resource r { device minor 1; disk /dev/s; meta-disk internal;
+  proxy { memlimit 5M; plugin { zlib level 9; } }
+  on alpha { address 10.0.0.1:1;
+    proxy on alpha { inside 127.0.0.1:7790; outside 10.2.0.1:7791; } }
+  on beta { address 10.0.0.2:1;
+    proxy on pb { inside 127.0.0.2:7792; outside 10.2.0.2:7793; } }
+}
+"""
+
+
 def resource(name, number):
     return RESOURCE % {"name": name, "number": number}
 
@@ -49,6 +60,11 @@ def backends_may_be_named(bench):
     setup, meta = (os.path.join(bench.path, name) for name in ("setup-x", "meta-x"))
     lines = bench.run("-d", "-s", setup, "-m", meta, "up", "r0").stdout.splitlines()
     equal([line.split()[0] for line in lines], [setup, setup, meta, setup, setup])
+    proxy = os.path.join(bench.path, "proxy-x")
+    os.symlink("/bin/true", proxy)
+    bench.config = bench.write("proxied.conf", PROXIED)
+    equal(bench.run("-d", "-p", proxy, "proxy-down", "r").stdout,
+          f"{proxy} -c del\\ connection\\ r-pb-alpha\n")
     done = bench.run("-s", "/nonexistent/drbdsetup", "up", "r0")
     equal(done.returncode, 20)
     within("Can not find command '/nonexistent/drbdsetup'", done.stderr)
@@ -204,6 +220,28 @@ def exit_codes_are_those_of_the_original(bench):
 
 
 # --- commands ---
+
+def a_proxy_is_told_of_the_connection(bench):
+    bench.config = bench.write("proxied.conf", PROXIED)
+    bench.write("drbd-proxy-ctl", RECORDER)
+    proxy = os.path.join(bench.path, "drbd-proxy-ctl")
+    os.chmod(proxy, 0o700)
+    equal(bench.run("-p", proxy, "proxy-up", "r").returncode, 0)
+    equal(bench.run("-p", proxy, "proxy-down", "all").returncode, 0)
+    equal(bench.calls(), [
+        "drbd-proxy-ctl -c add connection r-pb-alpha 127.0.0.1:7790 10.2.0.2:7793 10.2.0.1:7791 "
+        "10.0.0.1:1",
+        "drbd-proxy-ctl -c set memlimit r-pb-alpha 5M -c set plugin r-pb-alpha 0 zlib level 9 "
+        "-c set plugin r-pb-alpha 1 END",
+        "drbd-proxy-ctl -c del connection r-pb-alpha"])
+    bench.run("connect", "r")
+    equal(bench.calls()[-1], "drbdsetup connect r ipv4:10.0.0.1:1 ipv4:127.0.0.1:7790")
+    done = bench.run("-p", "/nonexistent/ctl", "proxy-up", "r")
+    equal(done.returncode, 20)
+    within("Can not find command '/nonexistent/ctl'", done.stderr)
+    bench.config = bench.write("plain.conf", resource("a", 1))
+    equal(bench.run("-p", proxy, "proxy-up", "a").returncode, 1)
+
 
 def down_stops_everything_and_may_be_repeated(bench):
     for _ in range(2):
@@ -448,6 +486,26 @@ def usage_count_asks_nobody(bench):
         bench.configure(more_global=f"usage-count {value};")
         done = bench.run("create-md", "r0")
         equal((done.returncode, done.stdout), (0, ""))
+
+
+def completion_offers_commands_then_resources(bench):
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                          "../../../conf/completion/drbdadm")
+    other = bench.write("other-file", "")
+
+    def offered(*words):
+        ask = ('drbdadm() { "$DRBDADM" -c "$CONFIG" "$@"; }; . "$SCRIPT"; COMP_WORDS=(drbdadm "$@"); '
+               'COMP_CWORD=$#; _drbdadm; printf "%s\\n" "${COMPREPLY[@]}"')
+        done = subprocess.run(["bash", "-c", ask, "bash", *words], text=True, check=True,
+                              env={**bench.env, "DRBDADM": bench.drbdadm, "SCRIPT": script,
+                                   "CONFIG": bench.config}, stdout=subprocess.PIPE)
+        return done.stdout.split()
+    equal(offered("secon"), ["secondary"])
+    equal(offered("sh-lr"), ["sh-lr-of"])
+    equal(offered("up", ""), ["all", "r0", "r1"])
+    equal(offered("-v", "up", "r"), ["r0", "r1"])
+    equal(offered("-c", other[:-1]), [other])
+    equal(offered("--dry"), ["--dry-run"])
 
 
 # --- bad input ---
