@@ -50,6 +50,7 @@ void one_volume_is_detached_and_attached_while_the_others_go_on(void**) {
 void a_failing_disk_takes_only_its_volume_along(void**) {
     story it(with_volumes(3));
     it.up_and_synced();
+    it.run_for(second); // the end of the first sync is stored
     it.nodes[0]->data_disk(2).faults.dead = true;
     for (replica::volume_number volume = 0; volume < 3; ++volume) {
         it.some_writes_succeed(0, 10, 0, 4096, volume);
