@@ -40,9 +40,13 @@ function(lockstep_room path)
 endfunction()
 
 # lockstep_test(name SOURCES a.cpp DEPENDS kernel/format LIBRARIES ... LABELS unit)
-# makes a CMocka program and registers it with ctest.
+# makes a CMocka program and registers it with ctest. AS_SHIPPED: it can't run with sanitizers (it
+# counts allocations, or locks memory), so builds with sanitizers do without it.
 function(lockstep_test name)
-  cmake_parse_arguments(TEST "" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(TEST "AS_SHIPPED" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  if(TEST_AS_SHIPPED AND LOCKSTEP_SANITIZE)
+    return()
+  endif()
   add_executable(${name} ${TEST_SOURCES})
   foreach(dependency IN LISTS TEST_DEPENDS)
     lockstep_room_target(${dependency} needed)
@@ -54,8 +58,45 @@ function(lockstep_test name)
   if(NOT TEST_LABELS)
     set(TEST_LABELS unit)
   endif()
+  if(TEST_AS_SHIPPED)
+    list(APPEND TEST_LABELS shipped)
+  elseif("unit" IN_LIST TEST_LABELS)
+    set_property(GLOBAL APPEND PROPERTY LOCKSTEP_UNIT_TESTS ${name})
+  endif()
   set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}"
                        ENVIRONMENT "CMOCKA_MESSAGE_OUTPUT=TAP" TIMEOUT 120)
+endfunction()
+
+# lockstep_program_test(name COMMAND ... [TIMEOUT seconds]): a unit test that is a script and runs
+# the programs as they ship.
+function(lockstep_program_test name)
+  cmake_parse_arguments(TEST "" "TIMEOUT" "COMMAND" ${ARGN})
+  if(LOCKSTEP_SANITIZE)
+    return()
+  endif()
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 120)
+  endif()
+  add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} -B ${TEST_COMMAND})
+  set_tests_properties(${name} PROPERTIES LABELS "unit;shipped" TIMEOUT ${TEST_TIMEOUT})
+endfunction()
+
+# The programs and modules that are built in a directory and those below it.
+function(lockstep_programs_below directory out)
+  get_property(targets DIRECTORY ${directory} PROPERTY BUILDSYSTEM_TARGETS)
+  get_property(below DIRECTORY ${directory} PROPERTY SUBDIRECTORIES)
+  set(programs)
+  foreach(target IN LISTS targets)
+    get_target_property(type ${target} TYPE)
+    if(type MATCHES "EXECUTABLE|MODULE_LIBRARY")
+      list(APPEND programs ${target})
+    endif()
+  endforeach()
+  foreach(each IN LISTS below)
+    lockstep_programs_below(${each} more)
+    list(APPEND programs ${more})
+  endforeach()
+  set(${out} ${programs} PARENT_SCOPE)
 endfunction()
 
 # lockstep_fuzz(name SOURCES x.cpp DEPENDS kernel/wire): a libFuzzer target, in the fuzz preset only.
