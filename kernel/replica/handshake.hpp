@@ -69,6 +69,7 @@ private:
     void adopt_settings(const wire::connection_settings& settings);
     bool decide(volume& target, const state::peer_state_facts& facts, bool& take_over,
                 state::connection& next);
+    void mark_all(volume& target, const state::peer_state_facts& facts, state::connection decided);
     bool demote_victim();
     void call_handlers(volume& target, const state::handshake_decision& decision);
     void skip_initial_sync(volume& target, const wire::uuids& uuids);

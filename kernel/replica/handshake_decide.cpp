@@ -185,11 +185,18 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
     target.peer_uuids->history2 = corrected.history[1];
     next = decision.next_connection();
     take_over = true;
-    if (!decision.full) {
-        return true;
+    if (decision.full) {
+        take_over = false;
+        mark_all(target, facts, next);
     }
-    // All bits are set and stored before the state says that a full sync runs; until then a crash
-    // leaves FULL_SYNC behind.
+    return true;
+}
+
+// All bits are set and stored before the state says that a full sync runs; until then a crash
+// leaves FULL_SYNC behind. The peer, whose disk may be faster, goes on meanwhile: its STATE and its
+// bitmap are of the state that follows, and are looked at after it.
+void handshake::mark_all(volume& target, const state::peer_state_facts& facts, connection decided) {
+    local_disk& own = *target.disk;
     all_.log(log_level::notice, target,
              "Writing the whole bitmap, full sync required after drbd_sync_handshake.");
     own.set_flags(own.super.flags | format::md_flag::full_sync);
@@ -197,26 +204,30 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
     own.bits.mark_all_dirty();
     const volume_number number = target.number;
     const std::uint64_t serial = all_.link.serial;
-    const auto view = state::look_at_peer_state(facts);
-    const connection decided = next;
-    take_over = false;
-    own.store_superblock([this, number, serial, facts, view, decided](bool) {
+    const auto same_link = [this, serial] { return all_.link.up && all_.link.serial == serial; };
+    const auto go_on = [this, same_link] {
+        if (same_link()) {
+            all_.link.end_pause();
+        }
+    };
+    all_.link.pause_data();
+    own.store_superblock([this, number, facts, decided, same_link, go_on](bool) {
         volume* found = all_.find(number);
         if (found == nullptr || found->disk == nullptr) {
+            go_on();
             return;
         }
-        found->disk->store_bitmap([this, number, serial, facts, view, decided](bool stored) {
+        found->disk->store_bitmap([this, number, facts, decided, same_link, go_on](bool stored) {
             volume* again = all_.find(number);
-            if (again == nullptr || again->disk == nullptr || !stored) {
-                return;
+            if (again != nullptr && again->disk != nullptr && stored) {
+                again->disk->set_flags(again->disk->super.flags & ~format::md_flag::full_sync);
+                if (same_link()) {
+                    finish_state(*again, facts, state::look_at_peer_state(facts), decided);
+                }
             }
-            again->disk->set_flags(again->disk->super.flags & ~format::md_flag::full_sync);
-            if (all_.link.up && all_.link.serial == serial) {
-                finish_state(*again, facts, view, decided);
-            }
+            go_on();
         });
     });
-    return true;
 }
 
 // A change of role waits for the end of a handshake, since the peer decides by the role that it was

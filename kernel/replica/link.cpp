@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernel/replica/machinery.hpp"
 
@@ -198,7 +199,7 @@ void link::consume(channel which, const_byte_span& bytes) {
 }
 
 bool link::held(channel which) const {
-    return which == channel::data && data_holds_ > 0 &&
+    return which == channel::data && (data_holds_ > 0 || paused_serial_ == serial) &&
            input_[static_cast<std::size_t>(which)].between_packets();
 }
 
@@ -238,6 +239,12 @@ void link::received_in_place(channel which, std::size_t count) {
     input_[index].put_in_place(count);
     const_byte_span nothing;
     consume(which, nothing);
+}
+
+void link::end_pause() {
+    if (std::exchange(paused_serial_, 0) != 0) {
+        resume_receiving();
+    }
 }
 
 void link::resume_receiving() {

@@ -71,6 +71,9 @@ public:
     // The next packets of the data connection wait until it is released as often as it was held.
     void hold_data() { ++data_holds_; }
     void release_data() { --data_holds_; }
+    // The same until end_pause(), or until the connection ends.
+    void pause_data() { paused_serial_ = serial; }
+    void end_pause();
 
     wire::packet_stream& input(channel which) { return input_[static_cast<std::size_t>(which)]; }
     // Times of the last progress, for the keepalive.
@@ -101,6 +104,7 @@ private:
     std::array<wire::packet_stream, 2> input_;
     std::array<bool, 2> stalled_{};
     unsigned data_holds_ = 0;
+    std::uint64_t paused_serial_ = 0; // the connection that is paused
     std::array<bool, 2> want_send_{};
 };
 

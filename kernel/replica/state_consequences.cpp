@@ -156,6 +156,7 @@ void state_changes::after_disk(volume& target, const state::volume_state& before
     if (before.disk != disk::diskless && after.disk == disk::diskless) {
         send_state(target);
         all_.world.release_disk(target.number);
+        all_.link.end_pause(); // what it waits for does not come any more
     }
     // The peer learns of an error that did not cost us the disk.
     if (before.disk == disk::up_to_date && after.disk == disk::inconsistent &&
