@@ -2,8 +2,9 @@
 filesystem, the death of the Primary, promotion of the survivor, return, resync, swap back."""
 
 import argparse
+import os
+import signal
 import subprocess
-import sys
 import time
 
 from nodes import Cluster, Failed, data_checksum, main, resource_text, until
@@ -150,31 +151,72 @@ def walk(cluster, steps):
     sums = [data_checksum(node.disks["sdb1"][0], DISK) for node in (alpha, beta)]
     expect(sums[0] == sums[1], "the data areas of the two disks differ")
     steps.proof("the two disks hold the same data")
-    return alpha, beta
+
+
+def keep(cluster):
+    """Leaves the nodes running in the care of a process in the background, until it is ended."""
+    for node in cluster.nodes:
+        node.run("drbdadm", "up", "r0")
+    for node in cluster.nodes:
+        node.wait_for("Connected", "UpToDate/UpToDate")
+    print("\nThe nodes keep running. To type into them:")
+    for node in cluster.nodes:
+        print(f"  nsenter --target {node.pid} --mount --uts --ipc --net --pid -- bash")
+    print("To take them away:\n  ./demo --end", flush=True)
+    if os.fork() > 0:
+        os._exit(0)
+    os.setsid()
+    with open(care_file(cluster.directory), "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nothing, stream)
+    signal.sigwait({signal.SIGTERM})
+
+
+def care_file(directory):
+    return f"{directory}/in-care-of"
+
+
+def end_kept(directory):
+    """Ends what --keep left; False if there is nothing."""
+    try:
+        with open(care_file(directory), encoding="ascii") as file:
+            pid = int(file.read())
+        os.kill(pid, signal.SIGTERM)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return False
+    until(lambda: not os.path.exists(directory), "the nodes to be taken away", 60)
+    return True
 
 
 def demo():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("stage", help="a tree as `cmake --install` with DESTDIR makes it")
     parser.add_argument("--keep", action="store_true", help="leave the nodes running")
+    parser.add_argument("--end", action="store_true", help="take away what --keep left running")
     parser.add_argument("--tap", action="store_true", help="name what was proven as TAP does")
     options = parser.parse_args()
     steps = Steps()
-    with Cluster("demo", options.stage) as cluster:
-        alpha, beta = walk(cluster, steps)
+    cluster = Cluster("demo", options.stage)
+    kept = end_kept(cluster.directory)
+    if options.end:
+        print("the nodes are gone" if kept else "no nodes were kept")
+        return 0
+    with cluster:
+        walk(cluster, steps)
+        report(steps, options.tap)
         if options.keep:
-            for node in (alpha, beta):
-                node.run("drbdadm", "up", "r0")
-            print("\nThe nodes keep running until you end this program (Enter).\n"
-                  "To type into them from another terminal:")
-            for node in (alpha, beta):
-                print(f"  nsenter --target {node.pid} --mount --uts --ipc --net --pid -- bash")
-            sys.stdin.readline()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            keep(cluster)
+    return 0
+
+
+def report(steps, tap):
     print("\nProven:")
     for number, each in enumerate(steps.proven, 1):
-        print(f"ok {number} - {each}" if options.tap else f"  - {each}")
-    print("ok")
-    return 0
+        print(f"ok {number} - {each}" if tap else f"  - {each}")
+    print("ok", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,21 +9,22 @@
         a.power_off()          # like pulling the plug: peers get no FIN
         a.start()              # its disks are as it left them
 
-Everything is taken away again when the `with` ends, also after an error; when the whole test is
-killed, the nodes' first processes notice (their standard input ends) and take their node along;
-what then is left of an earlier run is cleared by the next one of the same name.
+Everything is taken away again when the `with` ends, also after an error. When the whole test is
+killed, the nodes' first processes notice (their standard input ends) and take their node along, and
+a guard (leftovers.py) clears up after them.
 """
 
 import contextlib
 import ctypes
 import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import zlib
+
+import leftovers
 
 NETWORK = "10.78.0"
 LOOP_MAJOR = 7
@@ -160,21 +161,25 @@ class Node:
         with open(f"{self.directory}/disks", "w", encoding="ascii") as table:
             for device, (_, loop) in self.disks.items():
                 table.write(f"{device} {os.minor(os.stat(loop).st_rdev)}\n")
+        self.pid = None
         self.init = subprocess.Popen(
             ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
              "--propagation", "private", "--mount-proc", "bash", "-c", INIT, "init",
              self.cluster.stage, self.directory, self.name],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stderr=open(f"{self.directory}/init.log", "w", encoding="utf-8"),
             env={**os.environ, "LOOPS": str(LOOP_NODES), "LC_ALL": "C"}, bufsize=1)
         ready = self.init.stdout.readline().strip()
         if ready != "ready":
-            raise Failed(f"node {self.name} did not start: {ready}")
+            with open(f"{self.directory}/init.log", encoding="utf-8") as log:
+                raise Failed(f"node {self.name} did not start: {ready}\n{log.read()}")
         children = run("pgrep", "-P", self.init.pid).stdout.split()
         self.pid = int(children[0])
         self.pid_namespace = os.stat(f"/proc/{self.pid}/ns/pid").st_ino
         # What is mounted in the node is unmounted by whoever has this open last. An engine that did
         # it while it dies would wait for itself, and with it every sync of the machine.
         self.mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self.cluster.tell_guard(f"node {self.pid}")
         run("ip", "link", "add", self.port, "netns", self.cluster.hub, "type", "veth",
             "peer", "name", "eth0", "netns", str(self.pid))
         run("ip", "-n", self.cluster.hub, "link", "set", self.port, "master", "br0", "up")
@@ -190,26 +195,20 @@ class Node:
         if self.init is None:
             return
         run("ip", "-n", self.cluster.hub, "link", "set", self.port, "down", check=False)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self.init.kill()
         self.init.wait()
         until(lambda: not os.path.exists(f"/proc/{self.pid}"), f"the end of node {self.name}")
-        os.close(self.mounts)
+        if self.mounts is not None:
+            os.close(self.mounts)
+            self.mounts = None
         self.init.stdin.close()
         self.init.stdout.close()
         self.init = None
         run("ip", "-n", self.cluster.hub, "link", "del", self.port, check=False)
-        self.detach_loops()
-
-    def detach_loops(self):
-        """Loop devices outlive the node that made them; a power cut would have taken them along."""
-        for line in run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE",
-                        "--raw").stdout.splitlines():
-            loop, _, label = line.partition(" ")
-            parts = label.split(":")
-            if parts[0] == "lockstep" and len(parts) > 2 and parts[2] == str(self.pid_namespace):
-                run("losetup", "--detach", loop, check=False)
+        leftovers.detach_loops_of(self.pid_namespace)
 
     # --- commands ---
 
@@ -292,9 +291,12 @@ class Cluster:
         return made
 
     def __enter__(self):
-        # A killed test takes its nodes along, but leaves files and the bridge.
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-        self.clear()
+        leftovers.clear(self.directory, self.hub)
+        self.guard = subprocess.Popen(
+            [sys.executable, "-B", leftovers.__file__, self.directory, self.hub],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+            start_new_session=True)
         os.makedirs(self.directory)
         run("ip", "netns", "add", self.hub)
         run("ip", "-n", self.hub, "link", "add", "br0", "type", "bridge", "stp_state", "0",
@@ -313,18 +315,15 @@ class Cluster:
             for process in reversed(each.helpers):
                 process.terminate()
                 process.wait()
-        self.clear()
+        leftovers.end_nodes(self.directory, set(), 0)
+        leftovers.clear(self.directory, self.hub)
+        self.tell_guard("done")
+        self.guard.stdin.close()
+        self.guard.wait()
 
-    def clear(self):
-        if os.path.isdir(self.directory):
-            table = run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE", "--raw")
-            for line in table.stdout.splitlines():
-                loop, _, back = line.partition(" ")
-                if back.startswith(self.directory + "/"):
-                    run("losetup", "--detach", loop, check=False)
-            shutil.rmtree(self.directory, ignore_errors=True)
-        if os.path.exists(f"/run/netns/{self.hub}"):
-            run("ip", "netns", "del", self.hub, check=False)
+    def tell_guard(self, line):
+        self.guard.stdin.write(line + "\n")
+        self.guard.stdin.flush()
 
 
 def resource_text(name, nodes, minor=0, port=7789, disk="sdb1", net="", disk_options="",

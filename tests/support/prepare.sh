@@ -4,11 +4,11 @@
 say() { printf '== %s\n' "$*"; }
 
 build_packages="build-essential cmake ninja-build pkg-config ccache
-  libfmt-dev libexpected-dev libcli11-dev nlohmann-json3-dev liburing-dev libfuse3-dev
+  libfmt-dev libexpected-dev libcli11-dev nlohmann-json3-dev liburing-dev
   libssl-dev libblkid-dev libcmocka-dev librapidcheck-dev xz-utils"
-run_packages="python3 iproute2 util-linux e2fsprogs procps kmod fuse3"
+run_packages="python3 iproute2 util-linux e2fsprogs procps kmod"
 test_packages="clang clang-format clang-tidy libclang-rt-14-dev drbd-utils nbdkit libnbd-bin
-  qemu-utils qemu-system-common fio qemu-system-x86 busybox-static cpio xfsprogs man-db
+  qemu-utils qemu-system-common fio qemu-system-x86 busybox-static cpio xfsprogs man-db mmdebstrap
   groff-base"
 
 # prepare_packages GROUP...: installs what is missing of build, run, test.
@@ -32,15 +32,16 @@ prepare_packages() {
         "${missing[@]}" >/dev/null
 }
 
-# prepare_build PRESET [TARGET]
+# prepare_build PRESET [TARGET...]
 prepare_build() {
-    local preset=$1 target=${2:-all}
+    local preset=$1
+    shift
     say "building ($preset)"
     mkdir -p build
     cmake --preset "$preset" >"build/$preset.log" 2>&1 ||
         { cat "build/$preset.log"; rm -f "build/$preset.log"; return 1; }
     rm -f "build/$preset.log"
-    cmake --build "build/$preset" --target "$target" -- --quiet
+    cmake --build "build/$preset" --target "${@:-all}" -- --quiet
 }
 
 # prepare_stage PRESET: installs into build/PRESET/stage, laid out as on a real system.
