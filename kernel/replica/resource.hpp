@@ -57,7 +57,7 @@ struct memory_pools {
     // Parts of the application's requests under way; what is beyond waits in its front end.
     std::size_t application_requests_max = 2048;
     // What the peer and the resync may have under way here.
-    std::size_t peer_requests_max = 4096;
+    std::size_t peer_requests_max = 3072;
 };
 
 class machinery;
