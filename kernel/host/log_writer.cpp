@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <string_view>
 
 #include "kernel/host/log_record.hpp"
@@ -49,6 +50,7 @@ public:
         while (!rest.empty()) {
             const ssize_t count = ::write(fd_.get(), rest.data(), rest.size());
             if (count < 0 && errno != EINTR) {
+                take_back(line.size() - rest.size());
                 return false;
             }
             rest.remove_prefix(count > 0 ? static_cast<std::size_t>(count) : 0);
@@ -63,6 +65,18 @@ private:
         return fd_.valid() && ::stat(path_.c_str(), &named) == 0 &&
                ::fstat(fd_.get(), &open) == 0 && named.st_ino == open.st_ino &&
                named.st_dev == open.st_dev;
+    }
+
+    // A line that did not fit on the disk leaves no half of it. Where nothing can be taken back, a
+    // pipe say, the half stays.
+    void take_back(std::size_t bytes) {
+        struct stat now = {};
+        if (bytes == 0 || ::fstat(fd_.get(), &now) != 0 || !S_ISREG(now.st_mode)) {
+            return;
+        }
+        if (::ftruncate(fd_.get(), now.st_size - static_cast<off_t>(bytes)) != 0) {
+            fd_.reset();
+        }
     }
 
     std::string path_;
@@ -109,31 +123,50 @@ public:
           file_(to_syslog_ ? settings.fallback : settings.target), syslog_(settings.syslog_socket) {
     }
 
+    // What can't be written now is written later, in order; of too much of it the oldest is lost.
     void line(unsigned severity, const std::string& text) {
-        if (lost_ != 0 &&
-            put(4, std::to_string(lost_) + " lines were lost: the log could not be written")) {
-            lost_ = 0;
-        }
-        if (!put(severity, text)) {
+        waiting_.push_back(made(severity, text));
+        if (waiting_.size() > waiting_max) {
+            waiting_.pop_front();
             ++lost_;
         }
+        if (late_ != 0 &&
+            put(made(4, "the log could not be written: " + std::to_string(late_) +
+                            " lines come late, " + std::to_string(lost_) + " were lost"))) {
+            late_ = lost_ = 0;
+        }
+        while (late_ == 0 && !waiting_.empty() && put(waiting_.front())) {
+            waiting_.pop_front();
+        }
+        late_ = waiting_.size();
     }
 
 private:
-    bool put(unsigned severity, const std::string& text) {
+    static constexpr std::size_t waiting_max = 1024;
+
+    struct record {
+        std::string for_syslog;
+        std::string for_file;
+    };
+
+    record made(unsigned severity, const std::string& text) const {
+        record out;
         if (to_syslog_) {
-            const std::string line = "<" + std::to_string(facility_daemon | severity) + ">" +
-                                     formatted_time("%b %e %H:%M:%S ") + settings_.name + "[" +
-                                     std::to_string(engine_) + "]: " + text;
-            if (syslog_.send_line(line)) {
-                return true;
-            }
-            if (settings_.fallback.empty()) {
-                return false;
-            }
+            out.for_syslog = "<" + std::to_string(facility_daemon | severity) + ">" +
+                             formatted_time("%b %e %H:%M:%S ") + settings_.name + "[" +
+                             std::to_string(engine_) + "]: " + text;
         }
-        return file_.write_line(formatted_time("%Y-%m-%dT%H:%M:%S%z ") + settings_.name + " " +
-                                severity_names[severity] + ": " + text + "\n");
+        out.for_file = formatted_time("%Y-%m-%dT%H:%M:%S%z ") + settings_.name + " " +
+                       severity_names[severity] + ": " + text + "\n";
+        return out;
+    }
+
+    bool put(const record& line) {
+        if (to_syslog_ && syslog_.send_line(line.for_syslog)) {
+            return true;
+        }
+        const bool has_file = !to_syslog_ || !settings_.fallback.empty();
+        return has_file && file_.write_line(line.for_file);
     }
 
     log_writer_settings settings_;
@@ -141,6 +174,8 @@ private:
     log_file file_;
     syslog_socket syslog_;
     pid_t engine_ = getppid(); // its children's lines are its lines
+    std::deque<record> waiting_;
+    std::uint64_t late_ = 0; // of those that wait now
     std::uint64_t lost_ = 0;
 };
 

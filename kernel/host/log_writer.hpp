@@ -14,8 +14,8 @@ struct log_writer_settings {
 };
 
 // Reads log records (log_record.hpp) until all senders are gone. A file that was moved away (log
-// rotation) is made anew. Lines that could not be written are counted and the count is written when
-// that works again.
+// rotation) is made anew. Lines that can't be written, because a disk is full say, are kept and
+// come late; if there are too many the oldest are lost. Either is counted, and the log says so.
 void write_log(int socket, const log_writer_settings& settings);
 
 } // namespace lockstep::host
