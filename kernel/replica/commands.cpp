@@ -1,5 +1,8 @@
 // What an administrator can ask of a resource: the methods of `resource` behind drbdsetup's
 // commands.
+#include <algorithm>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "kernel/replica/digests.hpp"
@@ -28,6 +31,10 @@ outcome no_such_volume() {
     return refuse(127, "Device minor not allocated", "create it first: drbdsetup new-minor");
 }
 
+outcome no_disk() {
+    return refuse(138, "Device does not have a disk-config", "attach the disk first");
+}
+
 // Runs `action` for an existing volume, and settles.
 template <class Action>
 void with_volume(machinery& all, volume_number number, const on_outcome& done, Action&& action) {
@@ -39,17 +46,23 @@ void with_volume(machinery& all, volume_number number, const on_outcome& done, A
     all.settle();
 }
 
-result<> check_algorithms(const options::net_options& net) {
-    for (const auto& name : {net.verify_alg, net.csums_alg, net.data_integrity_alg}) {
-        if (const auto known = digest_size(name); !known) {
-            return tl::unexpected(known.error());
+// DRBD has a code for each of the algorithms.
+outcome check_algorithms(const options::net_options& net) {
+    constexpr int cram_hmac_unknown = 120;
+    constexpr int cram_hmac_no_digest = 121;
+    const std::pair<const std::string*, int> algorithms[] = {
+        {&net.cram_hmac_alg, cram_hmac_unknown},
+        {&net.data_integrity_alg, 141},
+        {&net.csums_alg, 144},
+        {&net.verify_alg, 146}};
+    for (const auto& [name, code] : algorithms) {
+        if (const auto known = digest_size(*name); !known) {
+            return refuse(code, known.error().what, known.error().remedy);
         }
     }
-    if (!net.cram_hmac_alg.empty() && (net.cram_hmac_alg == "crc32c")) {
-        return fail("crc32c can't authenticate", {}, "use sha1 or sha256 as cram-hmac-alg");
-    }
-    if (const auto known = digest_size(net.cram_hmac_alg); !known) {
-        return tl::unexpected(known.error());
+    if (net.cram_hmac_alg == "crc32c") {
+        return refuse(cram_hmac_no_digest, "crc32c can't authenticate",
+                      "use sha1 or sha256 as cram-hmac-alg");
     }
     return {};
 }
@@ -73,8 +86,8 @@ outcome check_disk(const machinery& all, const options::disk_options& options) {
 }
 
 outcome check_net(const machinery& all, const options::net_options& net) {
-    if (const auto known = check_algorithms(net); !known) {
-        return refuse(144, known.error().what, known.error().remedy);
+    if (auto refused = check_algorithms(net); !refused.ok) {
+        return refused;
     }
     if (net.allow_two_primaries && net.protocol != options::protocol::c) {
         return refuse(139, "Protocol C required",
@@ -90,6 +103,33 @@ outcome check_net(const machinery& all, const options::net_options& net) {
     if (net.on_congestion != options::on_congestion::block) {
         return refuse(155, "on-congestion other than block is not offered",
                       "leave on-congestion at block");
+    }
+    return {};
+}
+
+bool any_volume_is(const machinery& all, connection least, connection most) {
+    return std::any_of(all.volumes.begin(), all.volumes.end(), [&](const auto& entry) {
+        const connection now = entry.second->state.connection;
+        return now >= least && now <= most;
+    });
+}
+
+// What may not change while it is in use.
+outcome check_net_change(const machinery& all, const options::net_options& wanted) {
+    const bool verifying = any_volume_is(all, connection::verify_s, connection::verify_t);
+    const bool syncing = any_volume_is(all, connection::sync_source, connection::sync_target) ||
+                         any_volume_is(all, connection::paused_sync_s, connection::paused_sync_t);
+    if (syncing && wanted.csums_alg != all.net.csums_alg) {
+        return refuse(148, "csums-alg is in use by the resync that runs",
+                      "wait until it is finished (drbdsetup wait-sync MINOR)");
+    }
+    if (verifying && wanted.verify_alg != all.net.verify_alg) {
+        return refuse(149, "verify-alg is in use by the verify that runs",
+                      "wait until it is finished, or disconnect and connect to stop it");
+    }
+    if (!wanted.allow_two_primaries && all.common.role == role::primary &&
+        all.common.peer_role == role::primary) {
+        return refuse(164, "both nodes are Primary", "demote one of them first");
     }
     return {};
 }
@@ -131,7 +171,7 @@ outcome resource::remove_volume(volume_number number) {
     const bool busy = !target->application_requests.empty() || !target->peer_requests.empty();
     if (busy || target->disk != nullptr || target->state.disk != disk::diskless ||
         all.common.connection > connection::standalone || all.common.role != role::secondary) {
-        return refuse(158, "Minor is still configured",
+        return refuse(160, "Minor still configured (down it first)",
                       "demote, disconnect and detach it first (or use down)");
     }
     all.volumes.erase(number);
@@ -217,6 +257,10 @@ void resource::outdate(volume_number number, on_outcome done) {
 void resource::invalidate(volume_number number, on_outcome done) {
     machinery& all = *machinery_;
     with_volume(all, number, done, [&](volume& target) {
+        if (target.disk == nullptr) {
+            done(no_disk());
+            return;
+        }
         if (!target.connected()) {
             // Without a peer it is a mark for later: everything is out of sync.
             const auto result = all.states.change(
@@ -237,7 +281,15 @@ void resource::invalidate(volume_number number, on_outcome done) {
 void resource::invalidate_remote(volume_number number, on_outcome done) {
     machinery& all = *machinery_;
     with_volume(all, number, done, [&](volume& target) {
-        if (!target.connected() && all.common.role == role::primary && target.disk != nullptr) {
+        if (target.disk == nullptr) {
+            done(no_disk());
+            return;
+        }
+        if (target.connected() && target.state.peer_disk < disk::inconsistent) {
+            done(outcome_of(verdict::no_remote_disk));
+            return;
+        }
+        if (!target.connected() && all.common.role == role::primary) {
             target.disk->bits.set_all();
             target.disk->bits.mark_all_dirty();
             target.disk->store_bitmap([](bool) {});
@@ -316,7 +368,7 @@ void resource::new_current_uuid(volume_number number, bool clear_bitmap, on_outc
     machinery& all = *machinery_;
     with_volume(all, number, done, [&](volume& target) {
         if (target.disk == nullptr || target.state.disk < disk::inconsistent) {
-            done(refuse(138, "Device does not have a disk-config", "attach the disk first"));
+            done(no_disk());
             return;
         }
         local_disk& own = *target.disk;
@@ -390,9 +442,12 @@ outcome resource::change_disk_options(volume_number number, const options::disk_
 outcome resource::change_net_options(const options::net_options& options) {
     machinery& all = *machinery_;
     if (!all.has_net) {
-        return refuse(137, "Device does not have a net-config", "connect first");
+        return refuse(162, "Device does not have a net-config", "connect first");
     }
     if (auto refused = check_net(all, options); !refused.ok) {
+        return refused;
+    }
+    if (auto refused = check_net_change(all, options); !refused.ok) {
         return refused;
     }
     const options::net_options before = all.net;

@@ -53,18 +53,25 @@ void disk_management::detach(volume& target, bool force, on_outcome done) {
         return;
     }
     const volume_number number = target.number;
-    const auto wait_released = [this, done](volume& failing) {
+    // Released at the end of the event at the earliest: first come the consequences of Failed, by
+    // which whoever waits for the disk goes on without it.
+    const auto wait_released = [done](volume& failing) {
         if (failing.disk == nullptr) {
             done({});
             return;
         }
         failing.waiting_detached.push_back([done](bool) { done({}); });
-        maybe_release(failing);
     };
     if (force) {
+        const bool failed_already = target.state.disk == disk::failed;
         target.detach_forced = true;
         all_.states.change(target, state::state_change{}.with(disk::failed),
                            state::change_kind::hard);
+        if (failed_already) {
+            // Those that were left to the disk until now are not waited for any longer.
+            all_.writes.disk_given_up(target);
+            all_.peers.disk_given_up(target);
+        }
         wait_released(target);
         return;
     }
