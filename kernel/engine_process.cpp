@@ -256,7 +256,8 @@ result<> process::start_server(const std::string& socket) {
     control::surroundings& around = *this;
     replica_target_ =
         std::make_unique<control::resource_target>(*resource_, around, [this] { changed(); });
-    target_ = std::make_unique<target>(*replica_target_, *volumes_, [this] { apply_cpu_mask(); });
+    target_ =
+        std::make_unique<target>(*loop_, *replica_target_, *volumes_, [this] { apply_cpu_mask(); });
     control::hello greeting;
     greeting.protocol = control::protocol_version;
     greeting.program = "lockstep-engine " LOCKSTEP_VERSION;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "kernel/control/binding/resource_target.hpp"
@@ -70,6 +71,8 @@ private:
                    const options::disk_options& options, on_disk done) override;
     void close_disk(replica::volume_number volume) override;
     void measure_disk(replica::volume_number volume, on_disk done) override;
+    std::uint64_t disk_silent_ms(replica::volume_number volume) const override;
+    std::optional<bool> device_open(replica::volume_number volume) const override;
     void create_device(replica::volume_number volume, std::uint32_t minor, on_done done) override;
     void remove_device(replica::volume_number volume, std::uint32_t minor, on_done done) override;
     result<> set_addresses(const std::string& local, const std::string& peer) override;

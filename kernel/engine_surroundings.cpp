@@ -40,6 +40,18 @@ void process::measure_disk(replica::volume_number volume, on_disk done) {
     done(ports_->disks().measure(volume));
 }
 
+std::uint64_t process::disk_silent_ms(replica::volume_number volume) const {
+    return ports_->disks().silent_for(volume) / host::millisecond;
+}
+
+std::optional<bool> process::device_open(replica::volume_number volume) const {
+    if (front_ends_ == nullptr || !front_ends_->in_use(volume)) {
+        return false;
+    }
+    // Of a loop device the kernel does not tell who has it open.
+    return front_ends_->clients(volume) > 0 ? std::optional<bool>(true) : std::nullopt;
+}
+
 device::volume_names process::names_of(replica::volume_number volume) const {
     const device_of_volume& device = devices_.at(volume);
     device::volume_names names;

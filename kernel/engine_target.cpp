@@ -12,6 +12,8 @@ using control::request;
 
 namespace {
 
+constexpr host::instant polite_down_max = 2 * host::second;
+
 reply in_use(const std::string& who) {
     reply out;
     out.ok = false;
@@ -30,11 +32,14 @@ void target::execute(const request& what, on_reply done) {
     case command::primary:
         begin([this, what, done = std::move(done)] { promote(what, done); });
         break;
-    case command::secondary:
-        begin([this, what, done = std::move(done)] { demote(what, what.force, done); });
-        break;
     case command::down:
-        begin([this, what, done = std::move(done)] { demote(what, false, done); });
+        if (what.force) {
+            force_down(std::move(done));
+            break;
+        }
+        [[fallthrough]];
+    case command::secondary:
+        begin([this, what, done = std::move(done)] { demote(what, done); });
         break;
     case command::resource_options:
         inner_.execute(what, [this, done = std::move(done)](reply end) {
@@ -50,9 +55,41 @@ void target::execute(const request& what, on_reply done) {
 }
 
 void target::force_down(on_reply done) {
+    waiting_forced_.push_back(std::move(done));
+    if (waiting_forced_.size() > 1) {
+        return;
+    }
+    volumes_.withdraw_all(true, [this](const std::string&) {
+        loop_.set_timer(patience_, loop_.now() + polite_down_max);
+        request what;
+        what.what = command::down;
+        inner_.execute(what, [this](const reply& end) {
+            if (end.ok) {
+                torn_down(end);
+            } else {
+                tear_down();
+            }
+        });
+    });
+}
+
+void target::tear_down() {
+    if (tearing_down_) {
+        return;
+    }
+    tearing_down_ = true;
     request what;
     what.what = command::down;
-    begin([this, what, done = std::move(done)] { demote(what, true, done); });
+    what.force = true;
+    inner_.execute(what, [this](const reply& end) { torn_down(end); });
+}
+
+void target::torn_down(const reply& end) {
+    tearing_down_ = true;
+    loop_.clear_timer(patience_);
+    for (const on_reply& done : std::exchange(waiting_forced_, {})) {
+        done(end);
+    }
 }
 
 void target::begin(std::function<void()> step) {
@@ -92,8 +129,8 @@ void target::promote(const request& what, const on_reply& done) {
     });
 }
 
-void target::demote(const request& what, bool force, const on_reply& done) {
-    volumes_.withdraw_all(force, [this, what, done](const std::string& user) {
+void target::demote(const request& what, const on_reply& done) {
+    volumes_.withdraw_all(what.force, [this, what, done](const std::string& user) {
         if (!user.empty()) {
             done(in_use(user));
             volumes_.release();

@@ -4,6 +4,9 @@
 //   secondary, down          the volumes are withdrawn; if one is in use: -12, and they are
 //                            published again; else the replica, whose refusal publishes them again.
 //                            A forced secondary takes them from their users, who get I/O errors
+//   down --force             the volumes are taken from their users, who get I/O errors; then
+//                            down, and if that is refused or takes too long, without waiting for
+//                            disk and peer. Not held up by what else is under way.
 //   resource-options         the replica, then the CPU mask
 //
 // One of the first three at a time: the next waits for the answer of the one before.
@@ -11,34 +14,51 @@
 
 #include <deque>
 #include <functional>
+#include <vector>
 
 #include "kernel/control/target.hpp"
 #include "kernel/engine_volumes.hpp"
+#include "kernel/host/event_loop.hpp"
 
 namespace lockstep::engine {
 
 class target final : public control::target {
 public:
-    target(control::target& inner, volumes& volumes, std::function<void()> options_changed)
-        : inner_(inner), volumes_(volumes), options_changed_(std::move(options_changed)) {}
+    target(host::event_loop& loop, control::target& inner, volumes& volumes,
+           std::function<void()> options_changed)
+        : loop_(loop), inner_(inner), volumes_(volumes),
+          options_changed_(std::move(options_changed)) {}
+    ~target() override { loop_.clear_timer(patience_); }
 
     control::snapshot look() const override { return inner_.look(); }
     void execute(const control::request& what, on_reply done) override;
 
-    // The front ends are taken away from their users, who get I/O errors; then `down`.
+    // `down --force`.
     void force_down(on_reply done);
 
 private:
+    struct patience : host::timer {
+        explicit patience(target& of_) : timer(over), of(of_) {}
+        static void over(host::timer& self) { static_cast<patience&>(self).of.tear_down(); }
+        target& of;
+    };
+
     void begin(std::function<void()> step);
     void ended();
     void promote(const control::request& what, const on_reply& done);
-    void demote(const control::request& what, bool force, const on_reply& done);
+    void demote(const control::request& what, const on_reply& done);
+    void tear_down();
+    void torn_down(const control::reply& end);
 
+    host::event_loop& loop_;
     control::target& inner_;
     volumes& volumes_;
     std::function<void()> options_changed_;
     bool busy_ = false;
     std::deque<std::function<void()>> waiting_;
+    std::vector<on_reply> waiting_forced_;
+    bool tearing_down_ = false;
+    patience patience_{*this}; // until what can be done politely has been done
 };
 
 } // namespace lockstep::engine

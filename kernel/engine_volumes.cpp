@@ -36,8 +36,10 @@ void volumes::step() {
     if (busy_) {
         return;
     }
-    if (when_free_) {
-        std::exchange(when_free_, {})();
+    if (!when_free_.empty()) {
+        const auto next = std::move(when_free_.front());
+        when_free_.pop_front();
+        next();
         return;
     }
     if (held_) {
@@ -119,7 +121,8 @@ void volumes::step_ended(const result<>& how) {
 void volumes::withdraw_all(bool force, on_withdrawn done) {
     held_ = true;
     if (busy_) {
-        when_free_ = [this, force, done = std::move(done)] { withdraw_next(force, done); };
+        when_free_.emplace_back(
+            [this, force, done = std::move(done)] { withdraw_next(force, done); });
         return;
     }
     withdraw_next(force, done);
@@ -135,6 +138,9 @@ void volumes::withdraw_next(bool force, const on_withdrawn& done) {
     front_ends_.withdraw(
         number, force, [this, number, force, done](device::withdrawal how, const std::string& who) {
             busy_ = false;
+            if (!when_free_.empty()) {
+                loop_.defer(later_);
+            }
             if (how == device::withdrawal::in_use && !force) {
                 done(who.empty() ? "somebody" : who);
                 return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -62,7 +63,7 @@ private:
     bool held_ = false;                             // between withdraw_all() and release()
     result<> first_failure_;
     std::vector<on_done> waiting_;
-    std::function<void()> when_free_; // a withdrawal that waits for busy_
+    std::deque<std::function<void()>> when_free_; // withdrawals that wait for busy_
     later later_{*this};
 };
 

@@ -108,6 +108,7 @@ result<control::request> request_of(const invocation& asked) {
     made.settings = asked.settings;
     made.set_defaults = asked.set_defaults;
     made.force = asked.has("force");
+    made.by_intention = asked.has("diskless");
     made.discard_my_data = asked.has("discard-my-data");
     made.tentative = asked.has("tentative");
     made.clear_bitmap = asked.has("clear-bitmap");
@@ -145,12 +146,8 @@ result<client_pointer> engine_of(const session& now) {
 }
 
 int ask(const session& now, engine_client& engine, const control::request& what) {
-    const auto pending = [&](const std::string& reason) {
-        if (!reason.empty()) {
-            now.terminal.complain(fmt::format("{}: {}\n", now.asked.object, reason));
-        }
-    };
-    const result<control::reply> answer = engine.ask(what, now_ms() + answer_ms, pending);
+    const result<control::reply> answer = engine.ask(
+        what, now_ms() + answer_ms, [&](const std::string& reason) { now.tell_pending(reason); });
     return answer ? now.report(*answer) : now.refuse(answer.error());
 }
 
@@ -160,7 +157,9 @@ int run_change(const session& now) {
     const invocation& asked = now.asked;
     // Keeps drbdmeta and other drbdsetups from the device meanwhile.
     std::optional<drbdmeta::minor_lock> held;
-    if (asked.object_kind == on_minor) {
+    // One that waits does not hold up the one that takes the disk away.
+    const bool takes_away = asked.row->request == control::command::detach && asked.has("force");
+    if (asked.object_kind == on_minor && !takes_away) {
         result<drbdmeta::minor_lock> lock = drbdmeta::minor_lock::take(asked.minor);
         if (!lock) {
             now.terminal.complain(lock.error().what);

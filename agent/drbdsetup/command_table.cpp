@@ -72,8 +72,10 @@ constexpr std::array minor_arguments{text("resource"), text("minor"), text("volu
 
 constexpr std::array primary_options{boolean("force", "overwrite-data-of-peer")};
 constexpr std::array force_options{boolean("force")};
+constexpr std::array down_options{boolean("force", {}, true)};
 // Of DRBD 9.
 constexpr std::array secondary_options{boolean("force", {}, true)};
+constexpr std::array detach_options{boolean("force"), boolean("diskless", {}, true)};
 constexpr std::array connect_options{boolean("tentative", "dry-run"), boolean("discard-my-data"),
                                      address("alternate-address", one_pair),
                                      address("alternate-peer-address", one_pair)};
@@ -87,6 +89,7 @@ constexpr std::array verify_options{number("start", 0, max_sectors, 0, 's', "byt
 constexpr std::array show_options{flag("show-defaults", 'D'), flag("json", 'j', true)};
 constexpr std::array status_options{flag("verbose", 'v'), flag("statistics", 's'),
                                     words("color", 'c', true), flag("json", 'j', true)};
+constexpr std::array events_options{flag("minors-only", 0, true)};
 constexpr std::array events2_options{flag("timestamps", 'T'), flag("statistics", 's'),
                                      flag("now", 'n'),        flag("full", 'f', true),
                                      flag("diff", 'i', true), flag("poll", 'p', true)};
@@ -150,7 +153,7 @@ constexpr options::section net = options::section::net;
 constexpr options::section resource = options::section::resource;
 
 // In the order of the original's help.
-constexpr std::array<command_row, 37> table = {{
+constexpr std::array<command_row, 38> table = {{
     row_maker("primary", on_minor, "Makes this node Primary.")
         .options(primary_options)
         .asks(command::primary),
@@ -165,7 +168,7 @@ constexpr std::array<command_row, 37> table = {{
         .section(changeable(disk))
         .asks(command::disk_options),
     row_maker("detach", on_minor, "Takes the disk from a volume.")
-        .options(force_options)
+        .options(detach_options)
         .asks(command::detach),
     row_maker("connect", on_resource | on_connection, "Connects to the peer.")
         .options(connect_options)
@@ -199,6 +202,7 @@ constexpr std::array<command_row, 37> table = {{
         .options(verify_options)
         .asks(command::verify),
     row_maker("down", on_resource, "Takes a resource down and ends its engine.")
+        .options(down_options)
         .asks(command::down)
         .or_all(),
     row_maker("state", on_minor, "The old name of role."),
@@ -213,6 +217,8 @@ constexpr std::array<command_row, 37> table = {{
     row_maker("status", on_resource | on_all, "Prints what the resources do.")
         .options(status_options),
     row_maker("check-resize", on_minor, "Remembers the size of the disk for drbdmeta."),
+    row_maker("events", on_minor | on_resource | on_all, "Prints changes of states.")
+        .options(events_options),
     row_maker("events2", on_resource | on_all, "Prints what happens, as it happens.")
         .options(events2_options),
     row_maker("wait-connect", on_minor, "Waits for the connection.").options(wait_options),

@@ -17,7 +17,13 @@ namespace lockstep::drbdsetup {
 
 namespace {
 
+constexpr int code_not_permitted = 152;
 constexpr std::int64_t patience_ms = 2000;
+// The first word of a command that takes longer comes within two seconds, the look included.
+constexpr std::int64_t notice_ms = 1500;
+// A disk that says nothing for so long counts as one that does not answer. Slow ones, that have to
+// spin up say, are waited for.
+constexpr std::uint64_t silence_ms_max = 5000;
 
 result<int> connect_to(const std::string& path, const std::string& resource) {
     sockaddr_un address = {};
@@ -45,7 +51,7 @@ result<int> connect_to(const std::string& path, const std::string& resource) {
             return fail("Unknown resource", resource, {}, error_no_engine);
         }
         if (problem == EACCES || problem == EPERM) {
-            return fail_errno(problem, "Can not talk to the engine", path, "Run as root.");
+            return fail(strerror(problem), path, "Run as root.", code_not_permitted);
         }
         return fail_errno(problem, "Can not talk to the engine", path);
     }
@@ -226,19 +232,37 @@ result<control::reply> engine_client::ask(control::request what, std::int64_t de
     if (!sent) {
         return tl::unexpected<error>(sent.error());
     }
-    const std::int64_t notice = now_ms() + patience_ms;
-    const bool notify = pending && (deadline_ms == no_deadline || deadline_ms > notice);
-    result<control::reply> answer = await(what.id, notify ? notice : deadline_ms);
-    if (answer || answer.error().code != error_timed_out || !notify) {
-        return answer;
+    std::string told;
+    for (;;) {
+        const std::int64_t notice = now_ms() + notice_ms;
+        const bool last = !pending || (deadline_ms != no_deadline && deadline_ms <= notice);
+        result<control::reply> answer = await(what.id, last ? deadline_ms : notice);
+        const bool waits = !answer && answer.error().code == error_timed_out;
+        if (!waits || (last && told.empty())) {
+            return answer;
+        }
+        std::optional<control::reply> early;
+        const pending_work work = what_is_pending(early, what.id);
+        if (early) {
+            return *early;
+        }
+        // An attach that came back early would be taken for one that failed.
+        const bool gives_up = work.no_end && what.what != control::command::attach;
+        if (gives_up || last) {
+            return fail(fmt::format("accepted, pending because {}", work.reason), {},
+                        "It goes on by itself: drbdsetup status --verbose shows what it waits for.",
+                        error_pending);
+        }
+        if (work.reason != told && !work.reason.empty()) {
+            pending(work.reason);
+            told = work.reason;
+        }
     }
-    std::optional<control::reply> early;
-    pending(what_is_pending(early, what.id));
-    return early ? *early : await(what.id, deadline_ms);
 }
 
 // Asks for the state on the same connection; the answer that is waited for may come first.
-std::string engine_client::what_is_pending(std::optional<control::reply>& early, std::uint64_t id) {
+pending_work engine_client::what_is_pending(std::optional<control::reply>& early,
+                                            std::uint64_t id) {
     control::request query;
     query.id = ++last_id_;
     if (!send(query)) {
@@ -248,13 +272,13 @@ std::string engine_client::what_is_pending(std::optional<control::reply>& early,
     for (;;) {
         result<control::server_message> message = receive(deadline);
         if (!message) {
-            return "an answer of the engine, which does not react";
+            return {"the engine does not react", false};
         }
         auto* answer = std::get_if<control::reply>(&*message);
         if (answer != nullptr && answer->id == id) {
             early = std::move(*answer);
         } else if (answer != nullptr && answer->id == query.id) {
-            return answer->state ? waiting_for(*answer->state) : std::string();
+            return answer->state ? pending_in(*answer->state) : pending_work();
         }
     }
 }
@@ -270,13 +294,15 @@ result<control::snapshot> engine_client::look() {
     return *answer->state;
 }
 
-std::string waiting_for(const control::snapshot& state) {
+pending_work pending_in(const control::snapshot& state) {
+    pending_work found;
     for (const control::volume_snapshot& volume : state.volumes) {
-        if (!volume.waiting_for.empty()) {
-            return volume.waiting_for;
+        const bool silent = volume.disk_silent_ms >= silence_ms_max;
+        if (!volume.waiting_for.empty() && (found.reason.empty() || (silent && !found.no_end))) {
+            found = {fmt::format("{} (volume {})", volume.waiting_for, volume.volume), silent};
         }
     }
-    return {};
+    return found;
 }
 
 } // namespace lockstep::drbdsetup

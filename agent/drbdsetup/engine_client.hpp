@@ -20,10 +20,17 @@ namespace lockstep::drbdsetup {
 constexpr int error_no_engine = 1; // nobody answers at the socket
 constexpr int error_timed_out = 2;
 constexpr int error_engine_gone = 3; // it ended while we were talking
+constexpr int error_pending = 4;     // the engine has accepted it, and can't tell when it ends
 
 // Milliseconds of CLOCK_MONOTONIC.
 std::int64_t now_ms();
 constexpr std::int64_t no_deadline = -1;
+
+// Why a command is not done yet.
+struct pending_work {
+    std::string reason;  // in words; may be empty
+    bool no_end = false; // a disk does not answer
+};
 
 class engine_client {
 public:
@@ -46,8 +53,9 @@ public:
     // Reads what the socket has, without waiting; then as take_arrived().
     result<std::optional<control::server_message>> take_available();
 
-    // Asks and waits for the answer; events that come in between are dropped. `pending` is called
-    // once, after two seconds, with what the engine says it waits for, or with an empty text.
+    // Asks and waits for the answer; events that come in between are dropped. With `pending` the
+    // engine is asked within two seconds what it waits for, and again as long as it takes: each new
+    // reason is told. If a disk does not answer there is nothing to wait for: error_pending.
     using on_pending = std::function<void(const std::string& waiting_for)>;
     result<control::reply> ask(control::request what, std::int64_t deadline_ms,
                                const on_pending& pending = {});
@@ -60,7 +68,7 @@ private:
     result<control::server_message> decode(const std::string& line);
     result<> fill(std::int64_t deadline_ms);
     result<control::reply> await(std::uint64_t id, std::int64_t deadline_ms);
-    std::string what_is_pending(std::optional<control::reply>& early, std::uint64_t id);
+    pending_work what_is_pending(std::optional<control::reply>& early, std::uint64_t id);
 
     int socket_;
     std::string resource_;
@@ -69,7 +77,6 @@ private:
     std::uint64_t last_id_ = 0;
 };
 
-// What a snapshot waits for, in words; empty if nothing.
-std::string waiting_for(const control::snapshot& state);
+pending_work pending_in(const control::snapshot& state);
 
 } // namespace lockstep::drbdsetup

@@ -13,6 +13,7 @@ namespace lockstep::drbdsetup {
 
 // Codes of refusals that drbdsetup itself can say (linux/drbd.h, enum drbd_ret_code).
 constexpr int code_minor_invalid = 127;
+constexpr int code_permission = 152;
 constexpr int code_resource_unknown = 158;
 constexpr int code_minor_exists = 161;
 constexpr int code_invalid_request = 162;

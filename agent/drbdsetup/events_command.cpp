@@ -1,5 +1,6 @@
 // events2: the events of all engines in one stream. Engines come and go while it runs; the runtime
-// directory tells of new ones.
+// directory tells of new ones. An engine that could not tell everything, because what it told was
+// not read for too long, tells all that exists once more: printed is what is different by then.
 #include <poll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -8,11 +9,14 @@
 #include <array>
 #include <chrono>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "agent/drbdsetup/event_text.hpp"
 #include "agent/drbdsetup/messages.hpp"
+#include "agent/drbdsetup/state_lines.hpp"
 #include "agent/drbdsetup/watch_commands.hpp"
 
 namespace lockstep::drbdsetup {
@@ -67,10 +71,14 @@ private:
     int descriptor_;
 };
 
+// By object and volume.
+using objects = std::map<std::string, event>;
+
 // A subscribed engine, and what it has told of.
 struct watched {
     client_pointer client;
-    std::map<std::string, event> known; // by object and volume
+    objects known;
+    std::optional<objects> retold; // while it tells all that exists once more
 };
 
 std::string identity(const event& what) {
@@ -88,10 +96,23 @@ bool comes_and_goes(const event& what) {
     return what.has_connection || !of_peer;
 }
 
+bool differ(const event& before, const event& now) {
+    return std::any_of(
+        now.fields.begin(), now.fields.end(), [&](const control::event_field& field) {
+            const auto old = std::find_if(before.fields.begin(), before.fields.end(),
+                                          [&](const auto& each) { return each.key == field.key; });
+            return !field.statistic && (old == before.fields.end() || old->value != field.value);
+        });
+}
+
 class event_command {
 public:
     explicit event_command(const session& now)
-        : now_(now), text_(style_of(now.asked)), watch_(now.nodes.where()) {}
+        : now_(now), text_(style_of(now.asked)), watch_(now.nodes.where()) {
+        if (now.asked.row->name == "events") {
+            old_text_.emplace(now.asked.has("minors-only"));
+        }
+    }
 
     int run();
 
@@ -111,15 +132,20 @@ private:
     result<std::vector<event>> subscribe(watched& engine);
     bool show_initial(std::vector<event> initial);
     bool show(const event& what);
+    std::string old_lines(const event& what);
     // Shows all that has arrived; takes engines away that have ended.
     bool drain();
     bool drain(watched& engine, bool& ended);
+    bool take(watched& engine, const event& what);
+    bool show_differences(watched& engine);
+    bool show_end_of(event what);
     bool bury(watched& engine, const std::string& resource);
     bool answer_poll();
     bool wait();
 
     const session& now_;
     event_text text_;
+    std::optional<state_lines> old_text_; // of `events`; else events2
     directory_watch watch_;
     std::map<std::string, watched> engines_;
     // An engine that is about to listen tells nobody when it does: such are asked again.
@@ -132,8 +158,12 @@ std::vector<std::string> event_command::wanted_names() const {
     if (now_.asked.object_kind == on_all) {
         return all;
     }
-    const bool there = std::find(all.begin(), all.end(), now_.asked.object) != all.end();
-    return there ? std::vector<std::string>{now_.asked.object} : std::vector<std::string>{};
+    std::string wanted = now_.asked.object;
+    if (now_.asked.object_kind == on_minor) {
+        wanted = now_.nodes.where().resource_of_minor(now_.asked.minor).value_or("");
+    }
+    const bool there = std::find(all.begin(), all.end(), wanted) != all.end();
+    return there ? std::vector<std::string>{wanted} : std::vector<std::string>{};
 }
 
 void event_command::join(std::vector<event>& initial) {
@@ -188,8 +218,24 @@ result<std::vector<event>> event_command::subscribe(watched& engine) {
     }
 }
 
+std::string event_command::old_lines(const event& what) {
+    const auto engine = engines_.find(what.resource);
+    const bool mine =
+        now_.asked.object_kind != on_minor || !what.minor || *what.minor == now_.asked.minor;
+    if (engine == engines_.end() || !mine) {
+        return {};
+    }
+    objects shown = engine->second.known;
+    if (now_.asked.object_kind == on_minor) {
+        std::erase_if(shown, [&](const auto& each) {
+            return each.second.minor && *each.second.minor != now_.asked.minor;
+        });
+    }
+    return old_text_->lines(what, shown);
+}
+
 bool event_command::show(const event& what) {
-    const std::string line = text_.line(what);
+    const std::string line = old_text_ ? old_lines(what) : text_.line(what);
     return line.empty() || now_.terminal.print(line);
 }
 
@@ -224,26 +270,68 @@ bool event_command::drain(watched& engine, bool& ended) {
         if (what == nullptr) {
             continue;
         }
-        if (is_lasting(*what) && what->kind == event_kind::destroy) {
-            engine.known.erase(identity(*what));
-        } else if (is_lasting(*what)) {
-            engine.known[identity(*what)] = *what;
-        }
-        if (!show(*what)) {
+        if (!take(engine, *what)) {
             return false;
         }
     }
 }
 
+bool event_command::take(watched& engine, const event& what) {
+    if (what.kind == event_kind::exists) {
+        if (!engine.retold) {
+            engine.retold.emplace();
+        }
+        if (is_lasting(what)) {
+            (*engine.retold)[identity(what)] = what;
+            return true;
+        }
+        return show_differences(engine);
+    }
+    if (is_lasting(what) && what.kind == event_kind::destroy) {
+        engine.known.erase(identity(what));
+    } else if (is_lasting(what)) {
+        engine.known[identity(what)] = what;
+    }
+    return show(what);
+}
+
+bool event_command::show_differences(watched& engine) {
+    const objects before = std::exchange(engine.known, std::move(*engine.retold));
+    engine.retold.reset();
+    for (auto each = before.rbegin(); each != before.rend(); ++each) {
+        const auto still = engine.known.find(each->first);
+        const bool gone = still == engine.known.end() || !comes_and_goes(still->second);
+        if (gone && !show_end_of(each->second)) {
+            return false;
+        }
+    }
+    for (const auto& [id, each] : engine.known) {
+        const auto old = before.find(id);
+        const bool fresh = old == before.end() || !comes_and_goes(old->second);
+        event now = each;
+        now.kind = fresh ? event_kind::create : event_kind::change;
+        const bool worth_telling = fresh || differ(old->second, now);
+        if (comes_and_goes(now) && worth_telling && !show(now)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool event_command::show_end_of(event what) {
+    if (!comes_and_goes(what)) {
+        return true;
+    }
+    what.kind = event_kind::destroy;
+    what.time_us = wall_clock_us();
+    what.fields.clear();
+    return show(what);
+}
+
 // What an engine that has ended did not say good-bye to is gone with it.
 bool event_command::bury(watched& engine, const std::string& resource) {
-    const std::int64_t time_us = wall_clock_us();
     for (auto each = engine.known.rbegin(); each != engine.known.rend(); ++each) {
-        event gone = each->second;
-        gone.kind = event_kind::destroy;
-        gone.time_us = time_us;
-        gone.fields.clear();
-        if (comes_and_goes(gone) && !show(gone)) {
+        if (!show_end_of(each->second)) {
             return false;
         }
     }
@@ -330,7 +418,7 @@ int event_command::run() {
 
 } // namespace
 
-int run_events2(const session& now) {
+int run_events(const session& now) {
     return event_command(now).run();
 }
 

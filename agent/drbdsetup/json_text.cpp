@@ -28,7 +28,9 @@ json device_json(const control::volume_snapshot& from) {
     return {{"volume", from.volume},
             {"minor", from.minor},
             {"disk-state", state::name(from.state.disk)},
-            {"client", false},
+            {"client", from.client},
+            // Not known counts as no, as in the original.
+            {"open", from.open_is_known && from.open},
             {"quorum", true},
             {"size", from.size_sectors / 2},
             {"read", from.read_kib},

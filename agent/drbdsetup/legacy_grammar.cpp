@@ -96,6 +96,7 @@ private:
     std::vector<std::string> arguments_;
     std::vector<taken_option> options_;
     bool set_defaults_ = false;
+    bool all_devices_ = false; // of events
 };
 
 bool is_option(const std::string& word) {
@@ -164,6 +165,10 @@ result<> translation::take_long(const std::string& word, std::size_t& at) {
         set_defaults_ = true;
         return {};
     }
+    if (command_ == "events" && (name == "all-devices" || name == "unfiltered")) {
+        all_devices_ = all_devices_ || name == "all-devices";
+        return {};
+    }
     const auto which = configuring(command_);
     const bool own =
         std::find(connect_flags.begin(), connect_flags.end(), name) != connect_flags.end();
@@ -208,6 +213,10 @@ result<> translation::take_short(const std::string& word, std::size_t& at) {
             options_.push_back({std::nullopt, text});
             return {};
         }
+    }
+    if (command_ == "events" && (letter == 'a' || letter == 'u')) {
+        all_devices_ = all_devices_ || letter == 'a';
+        return {};
     }
     const auto which = configuring(command_);
     if (which == options::command_83::disk && letter == 'b') {
@@ -286,8 +295,12 @@ result<commands_84> translation::commands() const {
     if (command_ == "syncer") {
         return syncer();
     }
+    if (command_ == "events") {
+        return commands_84{{"events", all_devices_ ? "all" : minor_, "--minors-only"}};
+    }
     words_of_command same = {command_};
-    same.push_back(command_ == "down" || command_ == "disconnect" ? owner_ : minor_);
+    const bool of_resource = command_ == "down" || command_ == "disconnect" || command_ == "status";
+    same.push_back(of_resource ? owner_ : minor_);
     same.insert(same.end(), arguments_.begin(), arguments_.end());
     return commands_84{with_options(same, std::nullopt)};
 }

@@ -42,7 +42,13 @@ int down_one(const session& now, const std::string& resource) {
     }
     control::request what;
     what.what = control::command::down;
-    const result<control::reply> answer = (*engine)->ask(what, now_ms() + down_ms);
+    what.force = now.asked.has("force");
+    // A forced one waits for nothing, and so need not say for what.
+    engine_client::on_pending pending;
+    if (!what.force) {
+        pending = [&](const std::string& reason) { now.tell_pending(reason); };
+    }
+    const result<control::reply> answer = (*engine)->ask(what, now_ms() + down_ms, pending);
     if (!answer) {
         return now.refuse(answer.error());
     }

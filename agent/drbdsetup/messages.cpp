@@ -14,7 +14,8 @@ namespace {
 // Texts: drbd-utils 8.4, drbdsetup.c, those of 171 and above from drbd-utils 9. What they say of
 // the kernel is meant for the engine here.
 constexpr std::array codes = {
-    code_text{101, "No further Information available.", ""},
+    code_text{101, "No further Information available.",
+              "The log of the engine says more (syslog, lockstep-RESOURCE)."},
     code_text{102, "Local address(port) already in use.",
               "drbdsetup show tells which resource has it; give this one another port."},
     code_text{103, "Remote address(port) already in use.",
@@ -182,8 +183,12 @@ int state_exit_code(state::verdict code) {
     }
 }
 
+// No refusal without a way on, not even one that nobody has thought of.
 std::string hint(std::string_view remedy) {
-    return remedy.empty() ? std::string() : fmt::format("hint: {}\n", remedy);
+    constexpr std::string_view last_resort =
+        "The log of the engine says more (syslog, lockstep-RESOURCE); drbdsetup status --verbose "
+        "shows its state.";
+    return fmt::format("hint: {}\n", remedy.empty() ? last_resort : remedy);
 }
 
 std::string info_lines(const control::reply& end) {

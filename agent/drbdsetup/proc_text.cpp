@@ -53,6 +53,21 @@ char protocol_letter(const control::snapshot& from) {
     }
 }
 
+// As many requests as a queue of the kernel takes by default (nr_requests).
+constexpr std::uint32_t disk_queue_requests = 128;
+
+// What holds the application up: frozen I/O, the network, the disk, or the last two.
+char congestion(const control::volume_snapshot& from) {
+    if (from.state.suspended() && from.upper_pending > 0) {
+        return 'd';
+    }
+    const bool disk = from.lower_pending >= disk_queue_requests;
+    if (from.congested) {
+        return disk ? 'a' : 'n';
+    }
+    return disk ? 'b' : '-';
+}
+
 std::string flags(const control::volume_snapshot& from) {
     const state::volume_state& state = from.state;
     std::string six = "r-----";
@@ -60,7 +75,7 @@ std::string flags(const control::volume_snapshot& from) {
     six[1] = state.sync_paused_after ? 'a' : '-';
     six[2] = state.sync_paused_peer ? 'p' : '-';
     six[3] = state.sync_paused_user ? 'u' : '-';
-    six[4] = from.congested ? 'n' : '-';
+    six[4] = congestion(from);
     six[5] = from.al_suspended ? 's' : '-';
     return six;
 }

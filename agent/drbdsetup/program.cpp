@@ -36,7 +36,8 @@ constexpr std::array handlers = {
     handler{"status", &run_status},
     handler{"proc", &run_proc},
     handler{"check-resize", &run_check_resize},
-    handler{"events2", &run_events2},
+    handler{"events", &run_events},
+    handler{"events2", &run_events},
     handler{"wait-connect", &run_wait},
     handler{"wait-sync", &run_wait},
 };
@@ -69,6 +70,9 @@ int run_command(const std::vector<std::string>& words, const std::string& progra
         return exit_usage;
     }
     const session now{*asked, engines(where), terminal, program};
+    if (where.forbidden()) {
+        return now.refuse({"", where.root(), "", code_permission});
+    }
     const auto found = std::find_if(handlers.begin(), handlers.end(), [&](const handler& each) {
         return each.name == asked->row->name;
     });

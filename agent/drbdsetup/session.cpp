@@ -6,6 +6,10 @@
 
 namespace lockstep::drbdsetup {
 
+void session::tell_pending(const std::string& reason) const {
+    terminal.complain(fmt::format("{}: accepted, pending because {}\n", asked.object, reason));
+}
+
 int session::refuse(const error& problem) const {
     const bool has_place = !problem.where.empty() && problem.where != asked.object;
     control::reply refused;

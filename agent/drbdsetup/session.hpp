@@ -16,6 +16,8 @@ struct session {
     console& terminal;
     std::string program; // as it was called: "drbdsetup"
 
+    // Says that a command is accepted and not done yet, and why.
+    void tell_pending(const std::string& reason) const;
     // Says why something failed and returns the exit code for it. `where` of a coded error is
     // printed as the kernel's additional information.
     int refuse(const error& problem) const;

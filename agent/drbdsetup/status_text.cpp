@@ -149,7 +149,16 @@ void painter::device(const control::volume_snapshot& volume) {
         }
     }
     const state::disk disk = volume.state.disk;
-    coloured(indent, "disk", state::name(disk), shade_of(disk), true);
+    coloured(indent, "disk", state::name(disk), volume.client ? shade::normal : shade_of(disk),
+             true);
+    if (volume.client) {
+        field(indent, "client", "yes");
+    }
+    // Worth a word: a Primary that nobody uses.
+    const bool idle = from_.role == state::role::primary && volume.open_is_known && !volume.open;
+    if (idle && !style_.verbose) {
+        field(indent, "open", "no");
+    }
     if (style_.statistics) {
         out_.end_line();
         device_statistics(volume);
@@ -227,7 +236,7 @@ void painter::peer_device(const control::volume_snapshot& volume) {
         replication > state::connection::wf_report_params) {
         coloured(indent, "peer-disk", state::name(disk), shade_of(disk), false);
         indent = 8;
-        if (volume.progress.running) {
+        if (volume.progress.running && volume.progress.total_bits != 0) {
             field(indent, "done", control::percent_done(volume.progress));
         }
         const std::string paused = control::resync_suspended_words(volume);

@@ -5,7 +5,7 @@
 
 namespace lockstep::drbdsetup {
 
-int run_events2(const session& now);
-int run_wait(const session& now); // wait-connect, wait-sync
+int run_events(const session& now); // events, events2
+int run_wait(const session& now);   // wait-connect, wait-sync
 
 } // namespace lockstep::drbdsetup

@@ -64,7 +64,11 @@ event connection_event(const snapshot& from) {
 
 event device_event(const snapshot& whole, const volume_snapshot& from) {
     field_list fields;
+    fields.info("backing_dev", backing_device_word(from));
     fields.info("disk", state::name(from.state.disk));
+    fields.info("client", yes_no(from.client));
+    fields.info("quorum", "yes");
+    fields.info("open", open_word(from));
     fields.statistic("size", fmt::format("{}", from.size_sectors / 2));
     fields.statistic("read", fmt::format("{}", from.read_kib));
     fields.statistic("written", fmt::format("{}", from.written_kib));
@@ -86,8 +90,11 @@ event peer_device_event(const snapshot& whole, const volume_snapshot& from) {
     field_list fields;
     fields.info("replication", replication_word(from.state.connection));
     fields.info("peer-disk", state::name(from.state.peer_disk));
+    fields.info("peer-client", "no");
     fields.info("resync-suspended", resync_suspended_words(from));
-    if (from.progress.running) {
+    // In the very first moment it is not known yet how much there is to do.
+    const bool running = from.progress.running && from.progress.total_bits != 0;
+    if (running) {
         fields.info("done", percent_done(from.progress));
     }
     fields.statistic("received", fmt::format("{}", from.received_kib));
@@ -95,7 +102,7 @@ event peer_device_event(const snapshot& whole, const volume_snapshot& from) {
     fields.statistic("out-of-sync", fmt::format("{}", from.out_of_sync_kib));
     fields.statistic("pending", fmt::format("{}", from.pending));
     fields.statistic("unacked", fmt::format("{}", from.unacked));
-    if (from.progress.running) {
+    if (running) {
         const std::uint64_t left = from.progress.seconds_left;
         fields.statistic("dbdt1", fmt::format("{:.2f}", from.progress.speed_kib / 1024.0));
         fields.statistic("eta", left == ~std::uint64_t{0} ? "nan" : fmt::format("{}", left));

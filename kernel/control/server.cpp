@@ -17,7 +17,8 @@ struct server::session {
     std::string output;
     bool greeted = false;
     bool watching = false;
-    bool ending = false; // hang_up() was asked for: nothing more is taken or sent
+    bool missed_events = false; // the queue was full: told all that exists once it has been read
+    bool ending = false;        // hang_up() was asked for: nothing more is taken or sent
     std::size_t unanswered = 0;
 };
 
@@ -73,7 +74,16 @@ void server::gone(client_id client) {
 
 std::string server::take_output(client_id client) {
     session* to = find(client);
-    return to == nullptr ? std::string() : std::exchange(to->output, std::string());
+    if (to == nullptr) {
+        return {};
+    }
+    if (to->output.empty() && to->missed_events && !to->ending) {
+        // The others hear first what this one is going to see.
+        changed();
+        to->missed_events = false;
+        to->output = all_that_exists();
+    }
+    return std::exchange(to->output, std::string());
 }
 
 bool server::busy() const {
@@ -145,21 +155,13 @@ void server::begin(session& from, const request& what) {
 }
 
 void server::subscribe(session& from, std::uint64_t request_id) {
-    const snapshot now = engine_.look();
-    const std::int64_t time_us = sockets_.wall_clock_us();
     if (watchers_ == 0) {
-        stream_.start(now);
+        stream_.start(engine_.look());
     } else {
         // Those who watch already hear first what this one is going to see.
         changed();
     }
-    for (const event& each : describe(now, time_us)) {
-        send(from, encode(each));
-    }
-    event end;
-    end.time_us = time_us;
-    end.resource = greeting_.resource;
-    send(from, encode(end));
+    send(from, all_that_exists());
     if (!from.watching && !from.ending) {
         from.watching = true;
         ++watchers_;
@@ -206,6 +208,18 @@ void server::send(session& to, std::string_view line) {
     sockets_.output_ready(to.id);
 }
 
+std::string server::all_that_exists() {
+    const std::int64_t time_us = sockets_.wall_clock_us();
+    std::string all;
+    for (const event& each : describe(engine_.look(), time_us)) {
+        all += encode(each);
+    }
+    event end;
+    end.time_us = time_us;
+    end.resource = greeting_.resource;
+    return all + encode(end);
+}
+
 void server::changed() {
     if (watchers_ == 0) {
         return;
@@ -218,9 +232,14 @@ void server::changed() {
 void server::publish(const event& what) {
     const std::string line = encode(what);
     for (const auto& [id, each] : sessions_) {
-        if (each->watching) {
-            send(*each, line);
+        if (!each->watching || each->missed_events) {
+            continue;
         }
+        if (each->output.size() + line.size() > max_queued_event_bytes) {
+            each->missed_events = true;
+            continue;
+        }
+        send(*each, line);
     }
 }
 

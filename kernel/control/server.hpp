@@ -2,10 +2,12 @@
 // events to those who asked for them. Sans I/O: socket_server.hpp carries the bytes; tests feed
 // them by hand.
 //
-// A client can neither delay the engine nor disturb another: what it does not read is queued up to
-// a limit, and beyond that it is hung up on; a line that is too long, a greeting of another
-// version, or too many unanswered requests end its connection as well, after a reply that says so.
-// A line that is no valid request is answered with an error, and the connection goes on.
+// A client can neither delay the engine nor disturb another. What it does not read is queued up to
+// a limit. Events beyond it are left out: once the client has read what it was sent, it is told all
+// that exists, as at first, and what it missed is the difference. Answers beyond it end the
+// connection; so do a line that is too long, a greeting of another version, or too many unanswered
+// requests, after a reply that says so. A line that is no valid request is answered with an error,
+// and the connection goes on.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +28,7 @@ namespace lockstep::control {
 using client_id = std::uint64_t;
 
 constexpr std::size_t max_queued_bytes = 8U << 20;
+constexpr std::size_t max_queued_event_bytes = 1U << 20;
 constexpr std::size_t max_unanswered_requests = 64;
 
 // What the server asks of whoever has the sockets. Never calls back into the server from inside
@@ -54,7 +57,8 @@ public:
     void received(client_id client, std::string_view bytes);
     void gone(client_id client);
 
-    // All bytes that wait to be sent. The limit of a client's queue counts what was not yet taken.
+    // All bytes that wait to be sent; to be asked for when all that was taken before has been sent.
+    // The limit of a client's queue counts what was not yet taken.
     std::string take_output(client_id client);
 
     // To be called from ports::changed(), and when something that only the engine knows (a device
@@ -68,6 +72,7 @@ public:
                       std::optional<std::uint32_t> minor, int status);
 
     std::size_t clients() const { return sessions_.size(); }
+    std::size_t watchers() const { return watchers_; }
     // Is any reply still to come or not yet sent? An engine that leaves waits for false.
     bool busy() const;
 
@@ -82,6 +87,8 @@ private:
     void answer(client_id to, std::uint64_t id, reply text);
     void refuse(session& to, std::uint64_t id, std::string text, std::string remedy);
     void send(session& to, std::string_view line);
+    // As `exists` events, and the "exists -" that ends them.
+    std::string all_that_exists();
     void publish(const event& what);
     void publish_helper(event what);
 

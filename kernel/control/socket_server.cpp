@@ -21,6 +21,7 @@ namespace {
 constexpr std::size_t max_clients = 64;
 constexpr std::size_t receive_bytes = 16U << 10;
 constexpr int backlog = 16;
+constexpr host::instant look_interval = 500 * host::millisecond;
 constexpr host::instant accept_retry = 200 * host::millisecond;
 constexpr int code_exists = 161;
 
@@ -135,7 +136,7 @@ socket_server::socket_server(host::event_loop& loop, target& engine, host::owned
                              std::string path, hello greeting)
     : loop_(loop), listening_(std::move(listening)), path_(std::move(path)),
       server_(engine, *this, std::move(greeting)) {
-    accept_.owner = sweep_.owner = linger_.owner = accept_again_.owner = this;
+    accept_.owner = sweep_.owner = linger_.owner = accept_again_.owner = look_.owner = this;
     accept_.done = [](host::completion& self, int result, unsigned) {
         static_cast<owned<host::completion>&>(self).owner->accepted(result);
     };
@@ -144,6 +145,12 @@ socket_server::socket_server(host::event_loop& loop, target& engine, host::owned
     };
     linger_.fired = [](host::timer& self) {
         static_cast<owned<host::timer>&>(self).owner->drop_all();
+    };
+    look_.fired = [](host::timer& self) {
+        socket_server& own = *static_cast<owned<host::timer>&>(self).owner;
+        own.looking_ = false;
+        own.server_.changed();
+        own.look_again();
     };
     accept_again_.fired = [](host::timer& self) {
         static_cast<owned<host::timer>&>(self).owner->accept_next();
@@ -154,6 +161,7 @@ socket_server::~socket_server() {
     loop_.remove(sweep_);
     loop_.clear_timer(linger_);
     loop_.clear_timer(accept_again_);
+    loop_.clear_timer(look_);
     if (!closing_) {
         ::unlink(path_.c_str());
     }
@@ -198,6 +206,7 @@ void socket_server::received(connection& from, int result) {
     if (!from.ending) {
         server_.received(from.id,
                          std::string_view(from.input.data(), static_cast<std::size_t>(result)));
+        look_again();
     }
     if (!from.dropped) {
         receive_next(from);
@@ -254,6 +263,13 @@ void socket_server::hang_up(client_id client, bool at_once) {
     }
 }
 
+void socket_server::look_again() {
+    if (!looking_ && !closing_ && server_.watchers() > 0) {
+        looking_ = true;
+        loop_.set_timer(look_, loop_.now() + look_interval);
+    }
+}
+
 // Shutting the socket down ends whatever the kernel still holds of it; the connection and its
 // session are freed from the loop, since the server may be in the middle of using them.
 void socket_server::drop(connection& which) {
@@ -289,6 +305,7 @@ void socket_server::close(std::uint32_t linger_ms) {
     closing_ = true;
     ::unlink(path_.c_str());
     loop_.clear_timer(accept_again_);
+    loop_.clear_timer(look_);
     if (accept_.pending) {
         loop_.cancel(accept_);
     }

@@ -49,6 +49,7 @@ private:
     void sent(connection& to, int result);
     void drop(connection& which);
     void sweep();
+    void look_again();
     void drop_all();
 
     // Loop objects that know whom they belong to.
@@ -68,6 +69,9 @@ private:
     owned<host::deferred> sweep_;
     owned<host::timer> linger_;
     owned<host::timer> accept_again_; // after a failure such as too many open files
+    // Progress of a resync, and who has the device open, change without a word: watched for.
+    owned<host::timer> look_;
+    bool looking_ = false;
     bool closing_ = false;
 };
 

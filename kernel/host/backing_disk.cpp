@@ -84,7 +84,9 @@ disk_queue::~disk_queue() {
 }
 
 void disk_queue::submit(disk_request& request, backing_disk& on) {
-    ++on.under_way_;
+    if (on.under_way_++ == 0) {
+        on.heard_ = loop_.now();
+    }
     ++under_way_;
     if (free_ == nullptr) {
         if (on.waiting_.first == nullptr) {
@@ -262,7 +264,7 @@ void disk_queue::end(operation& one, int error) {
     --under_way_;
     begin_waiting();
     done_(request, error);
-    disk.ended_one();
+    disk.ended_one(loop_.now());
 }
 
 // --- a disk ---
@@ -287,8 +289,9 @@ void backing_disk::close(on_closed closed) {
     }
 }
 
-void backing_disk::ended_one() {
+void backing_disk::ended_one(instant now) {
     --under_way_;
+    heard_ = now;
     if (under_way_ == 0 && closed_) {
         closed_(std::move(fd_));
     }

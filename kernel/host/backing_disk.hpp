@@ -96,19 +96,22 @@ public:
     const disk_facts& facts() const { return facts_; }
     // The size of the device as it is now.
     std::uint64_t measure_bytes();
+    // How long nothing has come back of what is under way; 0 if nothing is.
+    instant silent_for(instant now) const { return under_way_ == 0 ? 0 : now - heard_; }
     // No more requests. `closed` gets the descriptor, from inside this call if nothing is under
     // way.
     void close(on_closed closed);
 
 private:
     friend class disk_queue;
-    void ended_one();
+    void ended_one(instant now);
 
     request_line waiting_; // for a free operation
     backing_disk* next_waiting_ = nullptr;
     owned_fd fd_;
     disk_facts facts_;
     std::size_t under_way_ = 0; // those that wait included
+    instant heard_ = 0;         // of one that ended, or the first one after none
     on_closed closed_;
     // What the device has been found unable to do.
     bool no_dsync_ = false;

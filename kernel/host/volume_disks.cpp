@@ -81,6 +81,16 @@ void volume_disks::submit(replica::disk_request& request) {
     queue_.submit(request, metadata ? *disk.metadata : *disk.data);
 }
 
+instant volume_disks::silent_for(replica::volume_number volume) const {
+    const auto found = disks_.find(volume);
+    if (found == disks_.end()) {
+        return 0;
+    }
+    const instant data = found->second.data->silent_for(loop_.now());
+    const bool apart = found->second.metadata != nullptr;
+    return std::max(data, apart ? found->second.metadata->silent_for(loop_.now()) : 0);
+}
+
 // --- opening ---
 
 void volume_disks::open(replica::volume_number volume, const disk_location& location,

@@ -49,6 +49,8 @@ public:
     result<replica::disk_properties> measure(replica::volume_number volume);
     bool is_open(replica::volume_number volume) const;
 
+    // How long the disk has not answered, while it was asked for something.
+    instant silent_for(replica::volume_number volume) const;
     void submit(replica::disk_request& request);
     std::size_t requests_under_way() const { return queue_.under_way(); }
     // Devices that were closed and are not gone yet.

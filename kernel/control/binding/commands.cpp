@@ -14,12 +14,16 @@ namespace {
 
 constexpr int code_local_address = 102;
 constexpr int code_peer_address = 103;
+constexpr int code_index_invalid = 116;
 constexpr int code_disk_configured = 124;
 constexpr int code_net_configured = 125;
 constexpr int code_minor_invalid = 127;
 constexpr int code_resource_in_use = 159;
 constexpr int code_minor_configured = 160;
 constexpr int code_invalid_request = 162;
+
+// A disk that is silent for longer is worth a word.
+constexpr std::uint64_t silence_ms_max = 1000;
 
 disk_place place_of(const request& what) {
     disk_place place;
@@ -41,7 +45,22 @@ disk_place place_of(const request& what) {
 } // namespace
 
 snapshot resource_target::commands::look() const {
-    return to_snapshot(resource_.status(), places_, local_address_, peer_address_);
+    snapshot seen = to_snapshot(resource_.status(), places_, local_address_, peer_address_);
+    for (volume_snapshot& volume : seen.volumes) {
+        const auto number = static_cast<replica::volume_number>(volume.volume);
+        const std::optional<bool> open = around_.device_open(number);
+        volume.open = open.value_or(false);
+        volume.open_is_known = open.has_value();
+        if (const auto opening = opening_.find(number); opening != opening_.end()) {
+            volume.waiting_for = fmt::format("opening {}", opening->second);
+        }
+        volume.disk_silent_ms = around_.disk_silent_ms(number);
+        if (volume.disk_silent_ms >= silence_ms_max) {
+            volume.waiting_for = "the disk does not answer; detach --force drops it";
+        }
+        volume.client = !volume.attached && diskless_by_intention_.count(number) != 0;
+    }
+    return seen;
 }
 
 void resource_target::commands::disk_released(replica::volume_number volume) {
@@ -68,7 +87,7 @@ void resource_target::commands::run(const request& what, on_reply done) {
     case command::del_resource:
         return del_resource(done);
     case command::down:
-        return down(done);
+        return what.force ? force_down(done) : down(done);
     case command::connect:
         return connect(what, done);
     case command::disconnect:
@@ -97,6 +116,8 @@ void resource_target::commands::run(const request& what, on_reply done) {
         return disk_options(what, *volume, done);
     case command::resize:
         return resize(what, volume->volume, done);
+    case command::detach:
+        return detach(what, volume->volume, std::move(done));
     default:
         return run_on_volume(what, volume->volume, std::move(done));
     }
@@ -106,8 +127,6 @@ void resource_target::commands::run_on_volume(const request& what, replica::volu
                                               on_reply done) {
     replica::on_outcome end = answering(std::move(done));
     switch (what.what) {
-    case command::detach:
-        return resource_.detach(volume, what.force, std::move(end));
     case command::primary:
         return resource_.primary(what.force, std::move(end));
     case command::secondary:
@@ -201,6 +220,12 @@ void resource_target::commands::attach(const request& what, const replica::volum
         return done(refusal(code_disk_configured, "Device is attached to a disk (use detach first)",
                             "To use another disk: drbdsetup detach, then attach again."));
     }
+    if ((what.backing_device == what.meta_device) != (what.meta_index == "internal")) {
+        return done(refusal(code_index_invalid,
+                            "Lower device / meta device / index combination invalid.",
+                            "Give the same device twice and internal, or another device and "
+                            "flexible or a slot number."));
+    }
     const result<options::disk_options> options =
         options_from<options::disk_options>(what.settings);
     if (!options) {
@@ -208,6 +233,7 @@ void resource_target::commands::attach(const request& what, const replica::volum
     }
     const options::disk_options taken = *options;
     const replica::volume_number number = volume.volume;
+    opening_[number] = what.backing_device;
     around_.open_disk(
         number, place_of(what), taken,
         [this, what, number, taken, done](const result<replica::disk_properties>& disk) {
@@ -219,9 +245,11 @@ void resource_target::commands::opened(const request& what, replica::volume_numb
                                        const options::disk_options& options,
                                        const result<replica::disk_properties>& disk,
                                        const on_reply& done) {
+    opening_.erase(volume);
     if (!disk) {
         return done(to_reply(disk.error()));
     }
+    diskless_by_intention_.erase(volume);
     // Known from here on, so that events and show of an attaching disk name it.
     places_[volume] = {what.backing_device, what.meta_device, what.meta_index};
     resource_.attach(volume, *disk, options, [this, volume, done](const replica::outcome& end) {
@@ -231,6 +259,21 @@ void resource_target::commands::opened(const request& what, replica::volume_numb
         }
         done(to_reply(end));
     });
+}
+
+void resource_target::commands::detach(const request& what, replica::volume_number volume,
+                                       on_reply done) {
+    if (!what.by_intention) {
+        return resource_.detach(volume, what.force, answering(std::move(done)));
+    }
+    resource_.detach(volume, what.force,
+                     [this, volume, done = std::move(done)](const replica::outcome& end) {
+                         if (end.ok) {
+                             diskless_by_intention_.insert(volume);
+                             observed_();
+                         }
+                         done(to_reply(end));
+                     });
 }
 
 void resource_target::commands::resize(const request& what, replica::volume_number volume,

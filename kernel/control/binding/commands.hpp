@@ -2,7 +2,10 @@
 // only.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 
 #include "kernel/control/binding/resource_target.hpp"
@@ -44,6 +47,9 @@ private:
 
     // `down`, one step after the other; the first that is refused ends it.
     void down(const on_reply& done);
+    // Nothing is waited for, and nothing refused.
+    void force_down(const on_reply& done);
+    void detach(const request& what, replica::volume_number volume, on_reply done);
     void down_link(const on_reply& done);
     void down_disks(std::uint32_t from, const on_reply& done);
     void down_minors(const on_reply& done);
@@ -54,6 +60,8 @@ private:
     surroundings& around_;
     std::function<void()> observed_;
     std::map<std::uint32_t, volume_place> places_;
+    std::map<std::uint32_t, std::string> opening_; // disks, by volume number
+    std::set<std::uint32_t> diskless_by_intention_;
     std::string local_address_;
     std::string peer_address_;
     // Set before there is a connection, as 8.3's syncer does; connect's own settings override them.

@@ -1,4 +1,5 @@
-// `drbdsetup down`: demote, disconnect, detach, remove the devices, leave.
+// `drbdsetup down`: demote, disconnect, detach, remove the devices, leave. With force no step waits
+// for a disk, a peer or a handler.
 #include "kernel/control/binding/commands.hpp"
 
 namespace lockstep::control {
@@ -64,6 +65,23 @@ void resource_target::commands::down_minors(const on_reply& done) {
                               }
                               down_minors(done);
                           });
+}
+
+void resource_target::commands::force_down(const on_reply& done) {
+    const auto ignored = [](const replica::outcome&) {};
+    resource_.disconnect(true, ignored);
+    around_.clear_addresses();
+    for (const replica::volume_status& volume : resource_.status().volumes) {
+        resource_.detach(volume.volume, true, ignored);
+    }
+    // Without a disk and a peer there is nothing to wait for: what is frozen ends with errors. No
+    // disk is left to remember that this node is no Primary any more; it attaches as after a crash.
+    resource_.resume_io(ignored);
+    for (const replica::volume_status& volume : resource_.status().volumes) {
+        around_.remove_device(volume.volume, volume.minor, [](const result<>&) {});
+    }
+    done(reply{});
+    around_.leave();
 }
 
 } // namespace lockstep::control

@@ -6,10 +6,27 @@ namespace lockstep::control {
 
 namespace {
 
+constexpr int code_cpu_mask = 143;
 constexpr int code_invalid_request = 162;
+
+// "f" or "1,00000000", as the kernel writes the masks of CPUs; empty for all.
+result<> check_cpu_mask(const std::string& text) {
+    if (text.find_first_not_of("0123456789abcdefABCDEF,") != std::string::npos) {
+        return fail(fmt::format("\"{}\" is no CPU mask", text), "cpu-mask",
+                    "Give a hexadecimal number with a bit for each CPU, for example 3 for the "
+                    "first two.",
+                    code_cpu_mask);
+    }
+    return {};
+}
 
 template <class Options>
 result<> apply(Options& into, const option_setting& setting) {
+    if (setting.name == "cpu-mask") {
+        if (auto checked = check_cpu_mask(setting.value); !checked) {
+            return checked;
+        }
+    }
     result<> done = options::set(into, setting.name, setting.value);
     if (!done && done.error().code == 0) {
         done.error().code = code_invalid_request;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "kernel/base/error.hpp"
@@ -37,6 +38,12 @@ public:
     virtual void close_disk(replica::volume_number volume) = 0;
     // The sizes of the open devices as they are now (resize).
     virtual void measure_disk(replica::volume_number volume, on_disk done) = 0;
+
+    // How long the open disk has not answered, while it has been asked for something; 0 if it does.
+    virtual std::uint64_t disk_silent_ms(replica::volume_number volume) const = 0;
+
+    // Whether somebody has the volume's device open; nothing if that can not be told.
+    virtual std::optional<bool> device_open(replica::volume_number volume) const = 0;
 
     // Claims the minor, makes the device node and links; and the reverse.
     virtual void create_device(replica::volume_number volume, std::uint32_t minor,

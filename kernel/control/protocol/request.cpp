@@ -27,6 +27,7 @@ enum field : std::uint32_t {
     clear_bitmap_field = 1U << 8,
     resize_fields = 1U << 9,
     verify_fields = 1U << 10,
+    detach_field = 1U << 11,
 };
 
 struct command_row {
@@ -41,9 +42,9 @@ constexpr std::array<command_row, 25> rows = {{
     {command::new_minor, "new-minor", minor_field | volume_field},
     {command::del_minor, "del-minor", minor_field},
     {command::del_resource, "del-resource", none},
-    {command::down, "down", none},
+    {command::down, "down", force_field},
     {command::attach, "attach", minor_field | disk_fields | settings_field},
-    {command::detach, "detach", minor_field | force_field},
+    {command::detach, "detach", minor_field | force_field | detach_field},
     {command::disk_options, "disk-options", minor_field | settings_field | defaults_field},
     {command::resize, "resize", minor_field | resize_fields},
     {command::connect, "connect", address_fields | settings_field | connect_flags},
@@ -150,6 +151,9 @@ void take_fields(json_fields& fields, std::uint32_t which, request& into) {
     if ((which & force_field) != 0) {
         into.force = fields.boolean("force", false);
     }
+    if ((which & detach_field) != 0) {
+        into.by_intention = fields.boolean("by-intention", false);
+    }
     if ((which & connect_flags) != 0) {
         into.discard_my_data = fields.boolean("discard-my-data", false);
         into.tentative = fields.boolean("tentative", false);
@@ -189,6 +193,7 @@ void put_fields(json& into, std::uint32_t which, const request& value) {
     }
     put_flag(into, "set-defaults", (which & defaults_field) != 0 && value.set_defaults);
     put_flag(into, "force", (which & force_field) != 0 && value.force);
+    put_flag(into, "by-intention", (which & detach_field) != 0 && value.by_intention);
     put_flag(into, "discard-my-data", (which & connect_flags) != 0 && value.discard_my_data);
     put_flag(into, "tentative", (which & connect_flags) != 0 && value.tentative);
     put_flag(into, "clear-bitmap", (which & clear_bitmap_field) != 0 && value.clear_bitmap);

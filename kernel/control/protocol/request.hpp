@@ -83,7 +83,8 @@ struct request {
     std::vector<option_setting> settings; // attach, connect, ...-options
     bool set_defaults = false; // ...-options: start from the defaults, not from what is set
 
-    bool force = false;                            // primary, detach, disconnect
+    bool force = false;                            // primary, detach, disconnect, down
+    bool by_intention = false;                     // detach: the volume is to stay without a disk
     bool discard_my_data = false;                  // connect
     bool tentative = false;                        // connect
     bool clear_bitmap = false;                     // new_current_uuid

@@ -125,6 +125,10 @@ runtime_directory::runtime_directory() {
     root_ = given != nullptr && *given != '\0' ? given : default_root;
 }
 
+bool runtime_directory::forbidden() const {
+    return ::access((root_ + "/resources").c_str(), R_OK | X_OK) != 0 && errno == EACCES;
+}
+
 std::string runtime_directory::resource_directory(std::string_view resource) const {
     return root_ + "/resources/" + encode_name(resource);
 }

@@ -25,6 +25,8 @@ public:
     explicit runtime_directory(std::string root) : root_(std::move(root)) {}
 
     const std::string& root() const { return root_; }
+    // It is there, and this user may not look into it.
+    bool forbidden() const;
     std::string resource_directory(std::string_view resource) const;
     std::string control_socket(std::string_view resource) const;
     std::string minor_link(std::uint32_t minor) const;

@@ -31,6 +31,10 @@ struct volume_snapshot {
     std::uint32_t minor = 0;
     state::volume_state state;
     bool attached = false;
+    bool client = false; // without a disk by intention: detach --diskless
+    // Whether the device is open. Who has /dev/drbdN open is not known while it is published.
+    bool open = false;
+    bool open_is_known = true;
     // The disk was attached after a crash as Primary without a peer.
     bool was_degraded = false;
     std::string backing_device; // as given to attach; empty without a disk
@@ -59,9 +63,10 @@ struct volume_snapshot {
     char write_ordering = 'f'; // b, f, d or n
     std::uint64_t out_of_sync_kib = 0;
     bool al_suspended = false;
-    bool congested = false;
+    bool congested = false; // the send buffer is full
     progress_snapshot progress;
-    std::string waiting_for; // why something waits, in words
+    std::uint64_t disk_silent_ms = 0; // the disk was asked for something and does not answer
+    std::string waiting_for;          // why something waits, in words
 
     bool operator==(const volume_snapshot&) const = default;
 };

@@ -28,7 +28,8 @@ constexpr auto progress_table = std::make_tuple(
 
 constexpr auto volume_table = std::make_tuple(
     named{"volume", &volume_snapshot::volume}, named{"minor", &volume_snapshot::minor},
-    named{"attached", &volume_snapshot::attached},
+    named{"attached", &volume_snapshot::attached}, named{"client", &volume_snapshot::client},
+    named{"open", &volume_snapshot::open}, named{"open-is-known", &volume_snapshot::open_is_known},
     named{"was-degraded", &volume_snapshot::was_degraded},
     named{"backing-device", &volume_snapshot::backing_device},
     named{"meta-device", &volume_snapshot::meta_device},
@@ -48,6 +49,7 @@ constexpr auto volume_table = std::make_tuple(
     named{"out-of-sync", &volume_snapshot::out_of_sync_kib},
     named{"al-suspended", &volume_snapshot::al_suspended},
     named{"congested", &volume_snapshot::congested},
+    named{"disk-silent-ms", &volume_snapshot::disk_silent_ms},
     named{"waiting-for", &volume_snapshot::waiting_for});
 
 constexpr auto resource_table = std::make_tuple(

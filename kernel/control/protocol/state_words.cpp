@@ -66,6 +66,17 @@ std::string blocked_words(const snapshot& from) {
     return from.suspended() ? "upper" : "no";
 }
 
+std::string_view open_word(const volume_snapshot& from) {
+    if (!from.open_is_known) {
+        return "unknown";
+    }
+    return from.open ? "yes" : "no";
+}
+
+std::string_view backing_device_word(const volume_snapshot& from) {
+    return from.backing_device.empty() ? std::string_view("none") : from.backing_device;
+}
+
 std::string percent_done(const progress_snapshot& from) {
     if (from.total_bits == 0 || from.left_bits > from.total_bits) {
         return from.left_bits == 0 ? "100.00" : "0.00";

@@ -1,4 +1,5 @@
 // Sessions of clients with the server: who is answered what, and who is hung up on.
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -256,20 +257,61 @@ void runs_of_handlers_are_told_with_their_exit_code(void**) {
     assert_string_equal(ended.fields.at(1).value.c_str(), "7");
 }
 
-void a_watcher_that_does_not_read_is_hung_up_on_and_nobody_else(void**) {
+// Toggles the role until client 1 has been left something out; client 2 reads all along.
+int events_until_the_queue_is_full(fixture& at) {
+    std::size_t before = 0;
+    int rounds = 0;
+    for (; rounds < 200000; ++rounds) {
+        samples::set_role(at.engine.state,
+                          rounds % 2 == 0 ? state::role::primary : state::role::secondary);
+        at.serving.changed();
+        before += at.heard(2).size();
+        if (before > 0 && rounds % 1000 == 999 && rounds * 200U > max_queued_event_bytes * 4) {
+            break;
+        }
+    }
+    return static_cast<int>(before);
+}
+
+void a_watcher_that_does_not_read_hears_what_exists_when_it_reads_again(void**) {
     fixture at;
     at.greet(2);
     at.ask(1, command::events, 1);
     at.ask(2, command::events, 1);
+    at.heard(1);
+    at.heard(2);
+    const int all = events_until_the_queue_is_full(at);
+    // Nobody is hung up on, and the queue stays within its limit.
+    assert_true(at.sockets.hung_up.empty());
+    std::string queued = at.serving.take_output(1);
+    assert_true(queued.size() <= max_queued_event_bytes);
+    assert_true(queued.size() > max_queued_event_bytes / 2);
+    // What it was sent before is a whole number of events, fewer than there were.
+    assert_true(queued.back() == '\n');
+    assert_true(std::count(queued.begin(), queued.end(), '\n') < all);
+    samples::set_role(at.engine.state, state::role::primary);
+    at.engine.state.volumes[0].state.disk = state::disk::inconsistent;
+    const std::vector<server_message> again = at.heard(1);
+    assert_int_equal(again.size(), 5);
+    assert_true(std::get<event>(again[0]).kind == event_kind::exists);
+    assert_string_equal(std::get<event>(again[0]).fields.at(0).value.c_str(), "Primary");
+    assert_true(std::get<event>(again[4]).object == event_object::none);
+    // The other one hears of it as a change, once; and both go on together.
+    assert_int_equal(at.heard(2).size(), 2);
+    samples::set_role(at.engine.state, state::role::secondary);
+    at.serving.changed();
+    assert_int_equal(at.heard(1).size(), 1);
+    assert_int_equal(at.heard(2).size(), 1);
+}
+
+void a_client_that_reads_no_answers_is_hung_up_on(void**) {
+    fixture at;
+    at.engine.state.volumes[0].waiting_for = std::string(4000, 'x');
     int rounds = 0;
-    while (at.sockets.hung_up.count(1) == 0 && ++rounds < 200000) {
-        samples::set_role(at.engine.state,
-                          rounds % 2 != 0 ? state::role::primary : state::role::secondary);
-        at.serving.changed();
-        at.serving.take_output(2);
+    while (at.sockets.hung_up.count(1) == 0 && ++rounds < 20000) {
+        at.ask(1, command::status, 1);
     }
     assert_int_equal(at.sockets.hung_up[1], 2);
-    assert_int_equal(at.sockets.hung_up.count(2), 0);
     // Its queue is freed, and it is sent nothing more.
     assert_true(at.serving.take_output(1).empty());
 }
@@ -292,7 +334,8 @@ int main() {
         cmocka_unit_test(a_second_watcher_sees_the_same_and_misses_nothing),
         cmocka_unit_test(who_does_not_watch_hears_no_events),
         cmocka_unit_test(runs_of_handlers_are_told_with_their_exit_code),
-        cmocka_unit_test(a_watcher_that_does_not_read_is_hung_up_on_and_nobody_else),
+        cmocka_unit_test(a_watcher_that_does_not_read_hears_what_exists_when_it_reads_again),
+        cmocka_unit_test(a_client_that_reads_no_answers_is_hung_up_on),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernel/control/protocol/runtime_directory.hpp"
@@ -73,6 +74,18 @@ public:
         how(state_);
         changed_ = true;
     }
+    // Runs something between two events of its loop, and waits for the end of it.
+    void in_loop(std::function<void(control::server&, control::snapshot&)> what) {
+        std::promise<void> done;
+        {
+            const std::lock_guard<std::mutex> held(mutex_);
+            task_ = [this, what = std::move(what), &done] {
+                what(serving_->clients(), state_);
+                done.set_value();
+            };
+        }
+        done.get_future().wait();
+    }
     std::vector<control::request> requests() const {
         const std::lock_guard<std::mutex> held(mutex_);
         return requests_;
@@ -84,6 +97,12 @@ public:
     }
     void execute(const control::request& what, on_reply done) override {
         control::reply answer;
+        if (stuck_) {
+            const std::lock_guard<std::mutex> held(mutex_);
+            requests_.push_back(what);
+            stuck_commands_.push_back(std::move(done));
+            return;
+        }
         {
             const std::lock_guard<std::mutex> held(mutex_);
             requests_.push_back(what);
@@ -96,6 +115,16 @@ public:
         if (what.what == control::command::down && answer.ok) {
             stopping_ = true;
         }
+    }
+
+    // From now on commands are taken and not answered; and what was taken is answered after all.
+    void stick() { stuck_ = true; }
+    void answer_stuck() {
+        in_loop([this](control::server&, control::snapshot&) {
+            for (const on_reply& done : std::exchange(stuck_commands_, {})) {
+                done({});
+            }
+        });
     }
 
 private:
@@ -111,6 +140,14 @@ private:
         listening.set_value();
         while (!stopping_) {
             loop_->run_once(5 * host::millisecond);
+            std::function<void()> task;
+            {
+                const std::lock_guard<std::mutex> held(mutex_);
+                task = std::exchange(task_, {});
+            }
+            if (task) {
+                task();
+            }
             if (changed_.exchange(false)) {
                 serving_->clients().changed();
             }
@@ -128,6 +165,9 @@ private:
     control::snapshot state_;
     answering answer_;
     std::vector<control::request> requests_;
+    std::function<void()> task_;
+    std::atomic<bool> stuck_ = false;
+    std::vector<on_reply> stuck_commands_;
     std::atomic<bool> changed_ = false;
     std::atomic<bool> stopping_ = false;
     std::unique_ptr<host::event_loop> loop_;

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -532,6 +533,52 @@ void events2_poll_describes_all_again_when_asked(void**) {
     assert_string_equal(all.substr(first + 9).c_str(), all.substr(0, first + 9).c_str());
 }
 
+void events_of_8_3_follows_an_engine(void**) {
+    const scratch_runtime runtime;
+    fake_engine engine(runtime, resource());
+    kept_console terminal;
+    terminal.read_only(2);
+    std::thread watching([&] {
+        run_program({"drbdsetup", "/dev/drbd900123", "events"}, runtime.where(), terminal);
+    });
+    for (int at = 0; at < 2000 && terminal.output().empty(); ++at) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    engine.change([](auto& now) { samples::set_role(now, state::role::primary); });
+    watching.join();
+    assert_string_equal(
+        terminal.output().c_str(),
+        "1 ST 900123 { cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate r--- }\n"
+        "2 ST 900123 { cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate r--- }\n");
+}
+
+void colour_and_width_follow_the_terminal(void**) {
+    const scratch_runtime runtime;
+    control::snapshot state = resource();
+    samples::set_role(state, state::role::primary);
+    const fake_engine engine(runtime, state);
+    const auto shown = [&](bool terminal, std::vector<std::string> words) {
+        kept_console here;
+        here.terminal = terminal;
+        words.insert(words.begin(), {"drbdsetup", "status"});
+        assert_int_equal(run_program(words, runtime.where(), here), 0);
+        return here.output();
+    };
+    const std::string escape = "\033[";
+    assert_true(contains(shown(true, {}), escape));
+    assert_false(contains(shown(false, {}), escape));
+    assert_true(contains(shown(false, {"--color"}), escape));
+    assert_true(contains(shown(false, {"--color=always"}), escape));
+    assert_false(contains(shown(true, {"--color=never"}), escape));
+    // 80 columns on that terminal: the details of the device take more than one line.
+    const std::string wide = shown(true, {"--verbose", "--statistics", "--color=never"});
+    std::size_t longest = 0;
+    for (std::size_t at = 0; at < wide.size(); at = wide.find('\n', at) + 1) {
+        longest = std::max(longest, wide.find('\n', at) - at);
+    }
+    assert_true(longest <= 80 && longest > 60);
+}
+
 // Starting an engine.
 
 std::string script(const scratch_runtime& runtime, const std::string& text) {
@@ -633,6 +680,8 @@ int main() {
         cmocka_unit_test(a_timeout_out_of_range_is_refused),
         cmocka_unit_test(events2_follows_engines_that_come_change_and_go),
         cmocka_unit_test(events2_poll_describes_all_again_when_asked),
+        cmocka_unit_test(events_of_8_3_follows_an_engine),
+        cmocka_unit_test(colour_and_width_follow_the_terminal),
         cmocka_unit_test(new_resource_waits_for_the_engine_to_be_ready),
         cmocka_unit_test(new_resource_reports_why_the_engine_did_not_come_up),
         cmocka_unit_test(new_resource_of_one_that_runs_starts_nothing),

@@ -44,6 +44,7 @@ snapshot lab_primary() {
     volume.current_uuid = 5;
     volume.history_uuid[0] = 0;
     volume.metadata_flags = 0x17; // consistent, primary, connected, up to date
+    volume.open_is_known = false; // as with a device node
     return made;
 }
 
@@ -72,6 +73,7 @@ snapshot lab_attached() {
     volume.disk.on_io_error = options::on_io_error::pass_on;
     volume.read_kib = 0;
     volume.al_suspended = true;
+    volume.open_is_known = true;
     return made;
 }
 
@@ -399,18 +401,20 @@ void events2_describes_a_resource(void**) {
         "write-ordering:flush\n"
         "exists connection name:r0 peer-node-id:0 conn-name:peer connection:Connecting "
         "role:Unknown congested:no\n"
-        "exists device name:r0 volume:0 minor:0 disk:Inconsistent size:16344 read:0 written:0 "
-        "al-writes:8 bm-writes:0 upper-pending:0 lower-pending:0 al-suspended:yes blocked:no\n"
+        "exists device name:r0 volume:0 minor:0 backing_dev:/dev/vda disk:Inconsistent client:no "
+        "quorum:yes open:no size:16344 read:0 written:0 al-writes:8 bm-writes:0 upper-pending:0 "
+        "lower-pending:0 al-suspended:yes blocked:no\n"
         "exists peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 replication:Off "
-        "peer-disk:DUnknown resync-suspended:no received:0 sent:0 out-of-sync:16344 pending:0 "
-        "unacked:0\n");
+        "peer-disk:DUnknown peer-client:no resync-suspended:no received:0 sent:0 "
+        "out-of-sync:16344 pending:0 unacked:0\n");
     assert_string_equal(
         events_of(lab_attached(), false).c_str(),
         "exists resource name:r0 role:Secondary suspended:no may_promote:no promotion_score:0\n"
         "exists connection name:r0 peer-node-id:0 connection:StandAlone role:Unknown\n"
-        "exists device name:r0 volume:0 minor:0 disk:Inconsistent\n"
+        "exists device name:r0 volume:0 minor:0 backing_dev:/dev/vda disk:Inconsistent client:no "
+        "quorum:yes open:no\n"
         "exists peer-device name:r0 peer-node-id:0 volume:0 replication:Off peer-disk:DUnknown "
-        "resync-suspended:no\n");
+        "peer-client:no resync-suspended:no\n");
 }
 
 // Lines of a change from one state to the other.
@@ -447,9 +451,10 @@ void events2_changes_carry_only_what_changed(void**) {
                         "resync-suspended:no->user\n");
     event_style full;
     full.full = true;
-    assert_string_equal(events_between(lab_primary(), after, full).c_str(),
-                        "change peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 "
-                        "replication:Established peer-disk:UpToDate resync-suspended:user\n");
+    assert_string_equal(
+        events_between(lab_primary(), after, full).c_str(),
+        "change peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 "
+        "replication:Established peer-disk:UpToDate peer-client:no resync-suspended:user\n");
 }
 
 void events2_connections_come_and_go_with_their_addresses(void**) {
@@ -458,7 +463,7 @@ void events2_connections_come_and_go_with_their_addresses(void**) {
         "create connection name:r0 peer-node-id:0 conn-name:peer connection:Connecting "
         "role:Unknown\n"
         "create peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 replication:Off "
-        "peer-disk:DUnknown resync-suspended:no\n");
+        "peer-disk:DUnknown peer-client:no resync-suspended:no\n");
     assert_string_equal(events_between(lab_connecting(), lab_attached(), {}).c_str(),
                         "destroy peer-device name:r0 peer-node-id:0 conn-name:peer volume:0\n"
                         "destroy connection name:r0 peer-node-id:0 conn-name:peer\n");
