@@ -1,6 +1,9 @@
 # What check and demo have in common: packages, builds, a staged installation. Sourced from the top
 # of the tree.
 
+# Whoever unpacked the tree, root may ask git about it.
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$PWD
+
 say() { printf '== %s\n' "$*"; }
 
 build_packages="build-essential cmake ninja-build pkg-config ccache
@@ -8,8 +11,8 @@ build_packages="build-essential cmake ninja-build pkg-config ccache
   libssl-dev libblkid-dev libcmocka-dev librapidcheck-dev xz-utils"
 run_packages="python3 iproute2 util-linux e2fsprogs procps kmod"
 test_packages="clang clang-format clang-tidy libclang-rt-14-dev drbd-utils nbdkit libnbd-bin
-  qemu-utils qemu-system-common fio qemu-system-x86 busybox-static cpio xfsprogs man-db mmdebstrap
-  groff-base"
+  qemu-utils qemu-system-common fio qemu-system-x86 busybox-static cpio xfsprogs man-db
+  groff-base mmdebstrap git file"
 
 # prepare_packages GROUP...: installs what is missing of build, run, test.
 prepare_packages() {
