@@ -34,7 +34,11 @@ COMMANDS = [["dump"], ["-v", "dump"], ["dump-xml"], ["-d", "sh-status"], ["sh-re
             ["-d", "--force", "primary", "all"], ["-d", "connect", "--discard-my-data", "all"],
             ["-d", "role", "nothere"], ["-d", "dstate", "minor-10"], ["-d", "fence-peer", "r1"],
             ["-d", "out-of-sync", "minor-10"], ["-d", "up", "r1/0"], ["-d", "down", "r1/0"],
-            ["-d", "proxy-up", "all"], ["-d", "proxy-down", "all"],
+            ["-S", "-d", "up", "all"], ["-S", "-d", "attach", "all"], ["-S", "-d", "down", "all"],
+            ["-S", "-d", "wait-connect", "all"], ["-S", "sh-resources"], ["-S", "sh-dev", "all"],
+            ["-S", "sh-lr-of", "up1"], ["-d", "up", "up1"], ["-d", "-P", "gamma", "up", "t1"],
+            ["-d", "--peer", "beta", "connect", "t1"], ["-d", "connect", "t1"],
+            ["-d", "connect", "f1"], ["-d", "proxy-up", "all"], ["-d", "proxy-down", "all"],
             ["sh-udev", "minor-10"], ["sh-udev", "r1/1"], ["-d", "-d", "up", "all"]]
 COMMANDS += [["-d", name, "all"] for name in FOR_ALL] + [[name, "all"] for name in QUERIES]
 COMMANDS_83 = [["dump"]] + [["-d", name, "all"] for name in (

@@ -70,6 +70,8 @@ SYNCER = {"rate": ("10M", "250", "1"), "al-extents": ("127", "3389"), "verify-al
 class Generator:
     """One configuration. `old_syntax` is 8.3's: no volumes, no options {}, syncer {}."""
 
+    by_other_ways = True  # floating hosts, and more than two
+
     def __init__(self, rng, old_syntax=False):
         self.rng = rng
         self.old = old_syntax
@@ -233,6 +235,43 @@ class Generator:
         for index in range(len(HOSTS)):
             self.host(index, number, number * 10, volumes, proxied)
         self.close()
+        if not self.old and not volumes and self.chance(0.15):
+            self.stacked(name, number)
+
+    def stacked(self, lower, number):
+        """On the device of the resource `lower`, with a third host."""
+        self.open(f"resource up{number}")
+        self.sections()
+        self.open(f"stacked-on-top-of {lower}")
+        self.line(f"device /dev/drbd{60 + number} minor {60 + number};")
+        self.line(f"address 10.8.{number}.1:{7500 + number};")
+        self.close()
+        self.open("on gamma")
+        self.volume_body(60 + number, f"/dev/sdg{number}")
+        self.line(f"address 10.8.{number}.3:{7500 + number};")
+        self.close()
+        self.close()
+
+    def floating(self, number):
+        """The node is found by its address: one that every machine has, or none of it."""
+        self.open(f"resource f{number}")
+        self.sections()
+        for address in (self.rng.choice(("127.0.0.1", "10.7.0.1")), "10.7.0.2"):
+            self.open(f"floating {address}:{7400 + number}")
+            self.volume_body(70 + number, f"/dev/sdf{number}")
+            self.close()
+        self.close()
+
+    def three_hosts(self, number):
+        """Which of the others is the peer has to be said."""
+        self.open(f"resource t{number}")
+        self.sections()
+        for index, host in enumerate((*HOSTS, "gamma")):
+            self.open(f"on {host}")
+            self.volume_body(80 + number, f"/dev/sdt{number}")
+            self.line(f"address 10.6.{number}.{index + 1}:{780 + number};")
+            self.close()
+        self.close()
 
     def document(self):
         self.open("global")
@@ -250,11 +289,18 @@ class Generator:
             self.close()
         for number in range(1, self.rng.randint(1, 3) + 1):
             self.resource(number)
+        if self.by_other_ways and not self.old:
+            if self.chance(0.15):
+                self.floating(1)
+            if self.chance(0.15):
+                self.three_hosts(1)
         return "\n".join(self.lines) + "\n"
 
 
 class Generator9(Generator):
     """DRBD 9's syntax, as far as two nodes use it."""
+
+    by_other_ways = False
 
     RESOURCE = {"quorum": ("majority", "off", "all"), "on-no-quorum": ("io-error", "suspend-io"),
                 "auto-promote": ("yes", "no"), "cpu-mask": ("f",)}
