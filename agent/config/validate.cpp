@@ -54,8 +54,10 @@ void check_resync_after(const document& doc, resource& owner, bool forgiving, di
 }
 
 void check_node_names(const resource& owner, diagnostics& found) {
+    // A floating host has no name in the file: any may be meant.
+    const bool floating = owner.me->by_address || (owner.peer != nullptr && owner.peer->by_address);
     const option* row = find_option(owner.net_options, "after-sb-0pri");
-    if (row != nullptr && names_a_node(*row) && owner.peer != nullptr) {
+    if (row != nullptr && names_a_node(*row) && owner.peer != nullptr && !floating) {
         const std::string name = row->value->substr(by_node.size());
         if (!owner.me->has_name(name) && !owner.peer->has_name(name)) {
             complain(owner,

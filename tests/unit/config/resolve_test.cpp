@@ -116,6 +116,18 @@ void discard_node_is_translated_for_each_side(void**) {
     reading wrong = read_for(pair_of("net { after-sb-0pri discard-node-gamma; }"));
     validate(*wrong.doc, wrong.first(), false, wrong.found);
     assert_true(contains(wrong.text(), "valid nodenames are: 'alpha beta'"));
+
+    reading floating = read("resource r { net { after-sb-0pri discard-node-gamma; }\n"
+                            "device minor 1; disk /dev/s; meta-disk internal;\n"
+                            "floating 10.0.0.1:1 { }\nfloating 10.0.0.2:1 { } }");
+    const node_identity me{"gamma",
+                           [](const socket_address& one) { return one.host == "10.0.0.1"; }};
+    select_hosts(*floating.doc, me, floating.found);
+    validate(*floating.doc, floating.first(), false, floating.found);
+    assert_true(floating.valid());
+    translate_names(*floating.doc, floating.first(), "gamma", false, floating.found);
+    assert_string_equal(value(floating.first().net_options, "after-sb-0pri").c_str(),
+                        "discard-local");
 }
 
 void both_primaries_need_permission(void**) {
