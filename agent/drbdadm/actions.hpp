@@ -13,6 +13,11 @@ int perform(session& run, const command& what, const subject& on);
 // actions_83.cpp: nothing if 8.3 does it like 8.4.
 std::optional<int> perform_83(session& run, const command& what, const subject& on);
 
+// status_83.cpp: what 8.3 prints of the devices, between head and foot.
+void print_status_head_83(const session& run);
+void print_status_foot_83();
+int print_status_83(const session& run, const config::resource& owner);
+
 // adjust.cpp
 int perform_adjust(session& run, const subject& on);
 // Prints the resource's name if adjust would change anything.

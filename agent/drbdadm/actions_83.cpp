@@ -53,6 +53,11 @@ std::optional<int> perform_83(session& run, const command& what, const subject& 
     case action::up:
         defer_up_83(run, on);
         return 0;
+    case action::setup_short:
+        if (what.name == "status" && !run.dry()) {
+            return print_status_83(run, *on.owner);
+        }
+        return std::nullopt;
     case action::disconnect:
     case action::setup_long:
         if (on.row == nullptr) {

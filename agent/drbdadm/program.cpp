@@ -258,6 +258,10 @@ void warn_of_missing_handlers(const session& run) {
 
 int perform_request(session& run) {
     const command& what = *run.request.what;
+    const bool status_83 = run.layout_83 && what.name == "status" && !run.dry();
+    if (status_83) {
+        print_status_head_83(run);
+    }
     int code = 0;
     if (!what.needs_resource) {
         code = perform(run, what, {});
@@ -268,6 +272,9 @@ int perform_request(session& run) {
         code = perform_on_all(run);
     } else {
         code = perform_on_named(run);
+    }
+    if (status_83) {
+        print_status_foot_83();
     }
     std::fflush(stdout);
     const bool progress =

@@ -241,7 +241,6 @@ class Generator:
     def stacked(self, lower, number):
         """On the device of the resource `lower`, with a third host."""
         self.open(f"resource up{number}")
-        self.sections()
         self.open(f"stacked-on-top-of {lower}")
         self.line(f"device /dev/drbd{60 + number} minor {60 + number};")
         self.line(f"address 10.8.{number}.1:{7500 + number};")
@@ -255,7 +254,6 @@ class Generator:
     def floating(self, number):
         """The node is found by its address: one that every machine has, or none of it."""
         self.open(f"resource f{number}")
-        self.sections()
         for address in (self.rng.choice(("127.0.0.1", "10.7.0.1")), "10.7.0.2"):
             self.open(f"floating {address}:{7400 + number}")
             self.volume_body(70 + number, f"/dev/sdf{number}")
@@ -265,7 +263,6 @@ class Generator:
     def three_hosts(self, number):
         """Which of the others is the peer has to be said."""
         self.open(f"resource t{number}")
-        self.sections()
         for index, host in enumerate((*HOSTS, "gamma")):
             self.open(f"on {host}")
             self.volume_body(80 + number, f"/dev/sdt{number}")

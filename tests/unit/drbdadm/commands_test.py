@@ -384,6 +384,27 @@ def status_is_that_of_the_engines(bench):
     equal(bench.calls(), ["drbdsetup status r0", "drbdsetup status r0", "drbdsetup status r1"])
 
 
+def called_as_drbdadm_83_status_is_xml(bench):
+    named = os.path.join(bench.path, "drbdadm-83")
+    os.symlink(os.path.abspath(bench.drbdadm), named)
+    bench.write("drbdsetup", """#!/bin/sh
+test "$1" = 0 && printf '_minor=0\\n_cstate=SyncTarget\\n_role=Secondary\\n_peer=Primary\\n'
+test "$1" = 0 && printf '_disk=Inconsistent\\n_pdsk=UpToDate\\n_flags_user_isp=1\\n'
+test "$1" = 0 && printf '_flags_susp=\\n_resynced_percent=5.1\\n'
+test "$1" = 0 || printf '_minor=10\\n_cstate=Unconfigured\\n'
+""")
+    done = bench.run("status", program=named)
+    equal(done.returncode, 0)
+    tree = ElementTree.fromstring(done.stdout)
+    equal((tree.tag, tree.get("api")), ("drbd-status", "88"))
+    equal(tree.find("resources").get("config_file"), bench.config)
+    rows = [dict(each.attrib) for each in tree.iter("resource")]
+    equal(rows[0], {"minor": "0", "name": "r0", "cs": "SyncTarget", "ro1": "Secondary",
+                    "ro2": "Primary", "ds1": "Inconsistent", "ds2": "UpToDate", "user_isp": "1",
+                    "resynced_percent": "5.1", "resynced_precent": "5.1"})
+    equal(rows[1:], [{"minor": minor, "name": "r1", "cs": "Unconfigured"} for minor in ("10", "11")])
+
+
 def dumps_name_what_they_are_of(bench):
     whole = bench.run("dump")
     equal((whole.returncode, whole.stdout.count("\nresource ")), (0, 2))
