@@ -142,6 +142,10 @@ outcome resource::add_volume(volume_number number, std::uint32_t minor) {
         return refuse(161, fmt::format("Volume {} exists already", number),
                       "use another volume number, or del-minor first");
     }
+    if (number != 0 && all.is_connected() && !all.link.rules.has_volumes()) {
+        return refuse(162, "the peer's protocol version carries volume 0 only",
+                      "disconnect first; such a peer can't have this volume");
+    }
     auto made = std::make_unique<volume>(all, all.clock, number, minor, [&all, number] {
         if (volume* found = all.find(number)) {
             all.resync.tick(*found);

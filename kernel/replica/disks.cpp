@@ -72,7 +72,12 @@ void disk_management::detach(volume& target, bool force, on_outcome done) {
             all_.writes.disk_given_up(target);
             all_.peers.disk_given_up(target);
         }
-        wait_released(target);
+        // Behind what the change itself has put off: whoever uses the disk lets go of it first.
+        all_.defer([this, number, wait_released] {
+            if (volume* found = all_.find(number)) {
+                wait_released(*found);
+            }
+        });
         return;
     }
     all_.commands.change_volume(target, state::state_change{}.with(disk::failed),

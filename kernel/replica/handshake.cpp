@@ -1,5 +1,6 @@
 #include "kernel/replica/handshake.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -68,6 +69,15 @@ void handshake::features_received(const wire::connection_features& features,
     const auto agreed = wire::agree({}, features);
     if (!agreed) {
         all_.states.disconnect_at_once(agreed.error().text());
+        return;
+    }
+    const bool only_the_first =
+        std::ranges::all_of(all_.volumes, [](const auto& entry) { return entry.first == 0; });
+    if (!agreed->has_volumes() && !only_the_first) {
+        all_.states.disconnect_at_once(fmt::format(
+            "the peer speaks protocol version {} at most, which carries volume 0 only: split the "
+            "volumes into resources of their own, or upgrade the peer",
+            agreed->version));
         return;
     }
     peer_is_lockstep_ = payload.size() == features_bytes &&

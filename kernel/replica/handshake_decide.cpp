@@ -172,6 +172,9 @@ bool handshake::decide(volume& target, const state::peer_state_facts& facts, boo
                                state::change_kind::hard);
             return false;
         case state::refusal_consequence::peer_attach_aborted:
+            // It decides alike, and drops its disk; but first it has to hear of ours.
+            all_.states.send_uuids(target);
+            all_.states.send_state(target);
             all_.states.change(target, state::state_change{}.with_peer(disk::diskless),
                                state::change_kind::hard);
             return false;
@@ -279,9 +282,10 @@ void handshake::finish_state(volume& target, const state::peer_state_facts& fact
                  "Aborting Connect, can not thaw IO with an only Consistent peer");
         all_.epochs.give_up_peer();
         all_.states.make_new_generation(target);
-        all_.states.change_all(
-            state::state_change{}.with_suspended_no_data(false).with_suspended_fencing(false),
-            state::change_kind::hard);
+        all_.states.change_all(state::state_change{}.with_suspended_no_data(false),
+                               state::change_kind::hard);
+        // Frozen for fencing it stays so: nobody has said that the peer is out, and nothing that it
+        // lacks is completed before it is back as sync target, or fenced.
         all_.states.drop_link(connection::protocol_error, "the peer has been restarted");
         return;
     }

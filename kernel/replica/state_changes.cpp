@@ -61,8 +61,11 @@ state::transition_context state_changes::context(const volume* about) const {
                             ? about->options.fencing
                             : options::fencing::dont_care;
         facts.device_in_use = all_.world.in_use(about->number);
+        // What the disk becomes if the peer is lost, so without what the peer vouches for.
+        state::volume_state alone = about->state;
+        alone.peer_disk = disk::unknown;
         if (about->state.disk == disk::negotiating && about->disk != nullptr &&
-            state::may_attach_generation(about->state, about->effective_generation,
+            state::may_attach_generation(alone, about->effective_generation,
                                          about->disk->super.uuids.current)) {
             facts.negotiating = {about->negotiated_disk, about->negotiated_peer_disk};
         }

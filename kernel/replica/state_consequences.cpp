@@ -100,9 +100,12 @@ void state_changes::after_connection(volume& target, const state::volume_state& 
         all_.link.rules.version >= 96) {
         all_.resync.send_sync_uuid(target);
     }
-    // The peer has attached a disk.
-    if (before.peer_disk == disk::diskless && after.peer_disk > disk::diskless &&
-        after.peer_disk != disk::unknown) {
+    // The peer has attached a disk. One that is only Attaching yet hears it once more when it can
+    // compare, or it would never decide about a resync.
+    const bool attached = before.peer_disk == disk::diskless && after.peer_disk > disk::diskless;
+    const bool can_compare =
+        before.peer_disk == disk::attaching && after.peer_disk > disk::attaching;
+    if ((attached || can_compare) && after.peer_disk != disk::unknown) {
         send_uuids(target);
         send_state(target);
     }
@@ -154,6 +157,10 @@ void state_changes::after_disk(volume& target, const state::volume_state& before
         all_.disks.disk_failed(target);
     }
     if (before.disk != disk::diskless && after.disk == disk::diskless) {
+        // Lost while Negotiating, to data that are not the ones in use: there was no Failed.
+        if (target.state.disk == disk::diskless && target.attaching == nullptr) {
+            all_.bury(std::move(target.disk));
+        }
         send_state(target);
         all_.world.release_disk(target.number);
         all_.link.end_pause(); // what it waits for does not come any more

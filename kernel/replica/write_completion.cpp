@@ -50,6 +50,13 @@ void write_path::acknowledged(volume& target, command code, const wire::block_ac
                               std::string(wire::name(code)) + " for a write that is not under way");
         return;
     }
+    if (code == command::neg_ack && write->net == net_part::acknowledged) {
+        // Received (RECV_ACK), but it could not be written after all.
+        write->net = net_part::failed;
+        mark_out_of_sync(*write);
+        check_complete(*write);
+        return;
+    }
     if (write->net != net_part::sent && write->net != net_part::queued) {
         return; // a second answer says nothing new
     }
