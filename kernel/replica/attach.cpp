@@ -282,19 +282,8 @@ void disk_management::metadata_stored(volume& target, bool stored) {
     finish_attach(target);
 }
 
-void disk_management::go_on_attaching(volume& target) {
-    if (target.attaching != nullptr && target.attaching->stored) {
-        finish_attach(target);
-    }
-}
-
 void disk_management::finish_attach(volume& target) {
-    // The peer was told that this disk is Attaching, and decides by that: it is not to find another
-    // one before it has. Nor did it see our identifiers: they are compared afterwards.
-    target.attaching->stored = true;
-    if (target.handshake_sent && target.state.connection == state::connection::wf_report_params) {
-        return;
-    }
+    // Connected meanwhile: the peer has not seen our identifiers, so they are compared first.
     target.attaching->judged.negotiate |= target.connected();
     local_disk& own = *target.disk;
     auto job = std::move(target.attaching);

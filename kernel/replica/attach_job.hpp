@@ -26,7 +26,6 @@ struct attach_job {
     state::attached judged;
     std::uint64_t bitmap_read = 0; // bytes
     std::uint64_t new_size = 0;    // sectors
-    bool stored = false;           // done, but a handshake has begun without this disk
     bool layout_changed = false;   // first use, or another size: log and bitmap are written whole
 };
 

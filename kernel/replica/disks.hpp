@@ -38,8 +38,6 @@ public:
     void disk_failed(volume& target);
     // Failed, and nothing is under way any more: to Diskless.
     void maybe_release(volume& target);
-    // An attach that waits for the end of a handshake goes on.
-    void go_on_attaching(volume& target);
 
 private:
     void fail_attach(volume& target, const error& why);

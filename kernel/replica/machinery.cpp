@@ -67,7 +67,6 @@ void machinery::settle() {
             writes.settle(*each);
             disks.maybe_release(*each);
             moves.proceed(*each);
-            disks.go_on_attaching(*each);
         }
         if (!waiting_idle_.empty() && idle()) {
             answer_idle(true);

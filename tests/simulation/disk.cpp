@@ -1,6 +1,7 @@
 #include "disk.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -186,6 +187,10 @@ void disk::put(std::uint64_t at, unsigned mask, const std::byte* first_sector, b
     const unsigned shift = at % chunk_sectors;
     if (mask == 0) {
         return;
+    }
+    if (chunks_[index] == nullptr &&
+        std::memcmp(first_sector, zeroes.data(), std::bit_width(mask) * sector_bytes) == 0) {
+        return; // that is what it holds
     }
     chunk& into = chunk_at(index);
     chunk_content* content = &into.durable;

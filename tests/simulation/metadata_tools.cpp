@@ -60,11 +60,12 @@ void create_metadata(const metadata_place& at) {
     write_superblock(at, format::new_superblock(layout_of(at)));
 }
 
-void create_metadata_in_sync(const metadata_place& at, std::uint64_t current_uuid) {
+void create_metadata_in_sync(const metadata_place& at, std::uint64_t current_uuid,
+                             std::uint64_t size_sectors) {
     const auto layout = layout_of(at);
     write_empty_log(at);
     auto value = format::new_superblock(layout);
-    value.la_size_sectors = layout.data_sectors_max;
+    value.la_size_sectors = size_sectors != 0 ? size_sectors : layout.data_sectors_max;
     value.uuids.current = current_uuid;
     value.flags |= format::md_flag::consistent | format::md_flag::was_up_to_date;
     std::array<std::byte, format::block_bytes> zeroes{};

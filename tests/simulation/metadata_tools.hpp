@@ -15,8 +15,9 @@ struct metadata_place {
 // create-md.
 void create_metadata(const metadata_place& at);
 // create-md, and what restore-md would do for two disks known to be equal: both UpToDate of one
-// generation, nothing out of sync.
-void create_metadata_in_sync(const metadata_place& at, std::uint64_t current_uuid);
+// generation, nothing out of sync. size_sectors 0: as large as the disk allows.
+void create_metadata_in_sync(const metadata_place& at, std::uint64_t current_uuid,
+                             std::uint64_t size_sectors = 0);
 // apply-al, as drbdadm does before each attach.
 void apply_activity_log(const metadata_place& at);
 // check-resize: brings internal metadata from the end of the device as it was last known to its end

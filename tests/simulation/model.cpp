@@ -83,6 +83,20 @@ void model::forget_unsettled() {
     }
 }
 
+void model::forget_all() {
+    const moment when = now();
+    for (auto& [at, history] : sectors_) {
+        for (const write_id id : history) {
+            write& each = writes_[id];
+            if (id != 0 && each.ended != still_open) {
+                each.acknowledged = false;
+                each.durable = false;
+                each.ended = when;
+            }
+        }
+    }
+}
+
 bool model::excluded(const std::vector<write_id>& history, write_id id, moment read_issued) const {
     const write& it = at(id);
     return std::ranges::any_of(history, [&](write_id other_id) {

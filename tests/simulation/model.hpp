@@ -42,6 +42,9 @@ public:
     // B).
     void forget_unsettled();
 
+    // The only good copy had an error: whatever was ever there may be there.
+    void forget_all();
+
     // Empty if the content is one that a read issued at that time may return.
     std::string check(std::uint64_t at, const std::byte* content, moment read_issued) const;
     // The nodes agree: what is there now is what is there.

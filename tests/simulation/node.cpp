@@ -24,6 +24,7 @@ node::node(event_queue& events, random_source& random, network& net, unsigned si
             settings.external_metadata ? std::make_shared<disk>(events, random, 4096) : made.data;
         disks_.push_back(made);
     }
+    sizes_.resize(settings.volumes);
 }
 
 node::~node() {
@@ -41,6 +42,7 @@ node::arena node::allocate(std::size_t size) {
 void node::start() {
     LOCKSTEP_CHECK(!alive());
     ++incarnation_;
+    sizes_.assign(settings_.volumes, 0);
     peer_pool_ = std::make_unique<replica::buffer_pool>(
         byte_span(peer_memory_.get(), settings_.peer_pool_bytes));
     client_pool_ =
@@ -95,7 +97,7 @@ std::uint64_t node::data_sectors(volume_number volume) {
 }
 
 void node::attach(volume_number volume, replica::on_outcome done) {
-    if (resource_->status().volumes[volume].attached) {
+    if (state(volume).disk != state::disk::diskless) {
         done({});
         return;
     }
@@ -180,14 +182,17 @@ void node::run_helper(const replica::helper_call& call) {
     ++helpers_called[call.name];
     helper_calls.push_back(call);
     helpers_open_.insert(call.id);
+    if (!call.unlimited) {
+        limit_helper(call.id);
+    }
+    if (on_helper && on_helper(call)) {
+        return;
+    }
     auto found = helper_answers.find(call.name);
     if (found == helper_answers.end() && call.name == "fence-disk") {
         found = helper_answers.find("fence-peer"); // the same handler
     }
     const helper_answer answer = found != helper_answers.end() ? found->second : helper_answer{};
-    if (!call.unlimited) {
-        limit_helper(call.id);
-    }
     if (!answer.hangs) {
         end_helper_after(answer.delay, call.id, answer.exit_code);
     }
@@ -210,6 +215,12 @@ void node::end_helper(std::uint64_t id, int exit_code) {
     if (helpers_open_.erase(id) != 0) {
         const replica_scope back(true);
         resource_->helper_done(id, exit_code);
+    }
+}
+
+void node::answer_helper(std::uint64_t incarnation, std::uint64_t id, int exit_code) {
+    if (alive() && incarnation == incarnation_) {
+        end_helper(id, exit_code);
     }
 }
 

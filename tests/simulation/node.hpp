@@ -104,7 +104,13 @@ public:
         data_disk(volume).grow(sectors);
     }
     node_settings& settings() { return settings_; }
+    // What clients see as the device's end.
+    std::uint64_t device_size(volume_number volume) const { return sizes_[volume]; }
     std::map<std::string, helper_answer> helper_answers;
+    // Takes a call over: to be answered by answer_helper(), in this life of the node or not at all.
+    std::function<bool(const replica::helper_call&)> on_helper;
+    void answer_helper(std::uint64_t incarnation, std::uint64_t id, int exit_code);
+    std::uint64_t incarnation() const { return incarnation_; }
     std::map<std::string, unsigned> helpers_called;
     std::vector<replica::helper_call> helper_calls;
     // A handler that hangs ends by itself only so: with this code, and unless it is too late.
@@ -163,7 +169,9 @@ public:
     }
     void io_done(replica::io_request& request, int error) override;
     bool in_use(volume_number) override { return device_in_use; }
-    void size_changed(volume_number, std::uint64_t) override {}
+    void size_changed(volume_number volume, std::uint64_t sectors) override {
+        sizes_[volume] = sectors;
+    }
     void role_changed(state::role) override {}
     void run_helper(const replica::helper_call& call) override;
     void limit_helper(std::uint64_t id) override;
@@ -189,6 +197,7 @@ private:
     unsigned side_;
     node_settings settings_;
     std::vector<backing_pair> disks_;
+    std::vector<std::uint64_t> sizes_;
     std::uint64_t incarnation_ = 0;
     arena peer_memory_;
     arena client_memory_;

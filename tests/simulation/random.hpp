@@ -7,7 +7,8 @@ namespace lockstep::simulation {
 
 class random_source {
 public:
-    explicit random_source(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15U + 0x1234567) {}
+    // Neighbouring seeds give sequences that have nothing in common.
+    explicit random_source(std::uint64_t seed) : state_(seed) { state_ = next() ^ (seed << 32U); }
 
     // splitmix64 (public domain, Sebastiano Vigna).
     std::uint64_t next() {

@@ -1,9 +1,13 @@
-// simulate [--seed N] [--count N] [--seconds S] [--verbose]: random histories of a pair, from seed
-// N on. TAP output; a seed that fails is printed and replays exactly.
+// simulate [--seed N|random] [--count N] [--seconds S] [--verbose]: random histories of a pair,
+// from seed N on. TAP output; a seed that fails is printed and replays exactly.
+//     simulate --seconds 3600 --seed random --failures 10     for an hour, and the first ten
 #include <chrono>
+#include <csignal>
 #include <cstdio>
-#include <map>
+#include <random>
 #include <string>
+
+#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -21,6 +25,14 @@ struct totals {
     std::uint64_t failures = 0;
 };
 
+std::uint64_t running_seed = 0;
+
+// A check in the replica that fails ends the program; which seed it was is said all the same.
+void say_seed(int) {
+    fmt::print("# seed {}: a check failed\nnot ok 1 - simulation\n1..1\n", running_seed);
+    std::fflush(stdout);
+}
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -28,27 +40,42 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 } // namespace
 
 int main(int argc, char** argv) {
+    // Histories give back and take the same memory again and again.
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
     CLI::App app("random histories of two nodes in virtual time");
     run_options options;
-    std::uint64_t count = 1;
+    std::uint64_t count = 0;
     double seconds = 0;
     std::uint64_t failures_max = 1;
-    app.add_option("--seed", options.seed, "first seed");
-    app.add_option("--count", count, "seeds to run");
+    std::string seed = "1";
+    app.add_option("--seed", seed, "first seed, or `random`");
+    app.add_option("--count", count, "seeds to run; without --seconds 1");
     app.add_option("--seconds", seconds, "stop after so much time, however many seeds are left");
     app.add_option("--steps", options.steps, "steps of each round instead of a random number");
     app.add_option("--failures", failures_max, "go on until so many seeds have failed");
+    app.add_flag("--unproven", options.unproven, "also two Primaries, and resize");
+    app.add_flag("--wide", options.wide, "the activity log covers a tenth of the device");
+    app.add_option("--story", options.story, "how each round ends")
+        ->check(CLI::IsMember({"resync", "demote", "alone", "forget"}));
     app.add_flag("--verbose", options.verbose, "print the logs of both nodes");
     app.add_flag("--ignore-flush", options.ignore_flush, "sabotage: disks do not flush");
     app.add_flag("--ignore-fua", options.ignore_fua, "sabotage: disks do not honour FUA");
     CLI11_PARSE(app, argc, argv);
+    options.seed = seed == "random" ? std::random_device{}() : std::stoull(seed);
+    if (count == 0) {
+        count = seconds > 0 ? ~std::uint64_t{0} : 1;
+    }
 
+    std::setvbuf(stdout, nullptr, _IOLBF, 4096);
+    std::signal(SIGABRT, say_seed);
     const auto start = std::chrono::steady_clock::now();
     totals all;
     for (std::uint64_t index = 0; index < count && all.failures < failures_max; ++index) {
         if (seconds > 0 && seconds_since(start) > seconds) {
             break;
         }
+        running_seed = options.seed;
         const auto result = run_random(options);
         ++all.runs;
         all.requests += result.requests;

@@ -13,12 +13,7 @@ world::world(std::uint64_t seed, const node_settings& settings)
     : random(seed), net(events, random), models(settings.volumes), settings_(settings) {
     for (unsigned side = 0; side < 2; ++side) {
         nodes[side] = std::make_unique<node>(events, random, net, side, settings);
-        nodes[side]->on_log = [this](unsigned from, std::string_view text) {
-            if (verbose) {
-                fmt::print("{:12.6f} {} {}\n", static_cast<double>(events.now()) / 1e9,
-                           from == 0 ? 'A' : 'B', text);
-            }
-        };
+        nodes[side]->on_log = [this](unsigned from, std::string_view text) { print(from, text); };
         for (volume_number number = 0; number < settings.volumes; ++number) {
             for (disk* one :
                  {&nodes[side]->data_disk(number), &nodes[side]->metadata_disk(number)}) {
@@ -32,6 +27,13 @@ world::world(std::uint64_t seed, const node_settings& settings)
                 models[request.io.volume].abandon(request.tag);
             }
         };
+    }
+}
+
+void world::print(unsigned side, std::string_view text) const {
+    if (verbose) {
+        fmt::print("{:12.6f} {} {}\n", static_cast<double>(events.now()) / 1e9,
+                   side == 0 ? 'A' : 'B', text);
     }
 }
 
@@ -57,6 +59,9 @@ void world::after_event() {
         while (each->alive() && each->deadline() <= events.now()) {
             each->expire();
         }
+    }
+    if (on_event) {
+        on_event();
     }
 }
 

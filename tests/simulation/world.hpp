@@ -32,6 +32,8 @@ public:
     std::array<std::unique_ptr<node>, 2> nodes;
     std::vector<model> models; // by volume
     bool verbose = false;
+    // Called after each event.
+    std::function<void()> on_event;
 
     // Runs until the condition holds; false if virtual time ran out (or nothing can happen).
     bool run_until(const std::function<bool()>& condition, instant limit = 120 * second);
@@ -62,6 +64,7 @@ public:
     void disconnect(unsigned side);
     void connect_both();
     bool is_in_sync() const;
+    void print(unsigned side, std::string_view text) const;
     bool wait_in_sync(instant limit = 120 * second);
 
     // --- checks ---

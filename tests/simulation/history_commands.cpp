@@ -1,0 +1,145 @@
+// What administrators type in between.
+#include "history.hpp"
+
+namespace lockstep::simulation {
+
+using state::connection;
+using state::role;
+
+void history::command_step() {
+    const unsigned side = any_side();
+    if (!up(side)) {
+        return;
+    }
+    auto& machine = at(side).machine();
+    const volume_number volume = any_volume();
+    switch (choices_.below(12)) {
+    case 0:
+    case 1:
+        ask([&](replica::on_outcome done) { machine.disconnect(false, std::move(done)); });
+        break;
+    case 2:
+    case 3:
+        connect(0);
+        connect(1);
+        break;
+    case 4:
+        if (seen_.is_primary(side)) {
+            ask([&](replica::on_outcome done) { machine.secondary(std::move(done)); });
+        }
+        break;
+    case 5:
+        ask([&](replica::on_outcome done) { machine.pause_sync(volume, std::move(done)); });
+        break;
+    case 6:
+        ask([&](replica::on_outcome done) { machine.resume_sync(volume, std::move(done)); });
+        break;
+    case 7:
+        ask([&](replica::on_outcome done) { machine.suspend_io(std::move(done)); });
+        break;
+    case 8:
+        // By hand it also ends the wait for a fence-peer handler.
+        if (at(side).state().suspended_user && !at(side).state().suspended_fencing) {
+            ask([&](replica::on_outcome done) { machine.resume_io(std::move(done)); });
+        }
+        break;
+    case 9: {
+        const std::uint64_t first = 8 * choices_.below(256);
+        ask([&](replica::on_outcome done) {
+            machine.verify(volume, first, first + 1024, std::move(done));
+        });
+        break;
+    }
+    case 10:
+        if (settings_.disk_errors) {
+            ask([&](replica::on_outcome done) { machine.detach(volume, false, std::move(done)); });
+            pause(20 * millisecond);
+            if (up(side) && choices_.percent(70)) {
+                attach(side, volume);
+            }
+        }
+        break;
+    default:
+        if (settings_.administration) {
+            administrate(side);
+        } else if (settings_.grows) {
+            grow(side);
+        }
+        break;
+    }
+}
+
+void history::administrate(unsigned side) {
+    auto& machine = at(side).machine();
+    const unsigned other = 1 - side;
+    const volume_number volume = any_volume();
+    switch (choices_.below(4)) {
+    case 0:
+        // Only what the other has too may be thrown away.
+        if (seen_.has_all(other) && up(other) && !seen_.is_primary(side)) {
+            machine.invalidate(volume, [this, side](const replica::outcome& ended) {
+                if (ended.ok) {
+                    seen_.now_stale(side);
+                }
+            });
+        }
+        break;
+    case 1:
+        if (seen_.has_all(side) && at(side).state(volume).disk == state::disk::up_to_date) {
+            seen_.now_stale(other);
+            ask([&](replica::on_outcome done) {
+                machine.invalidate_remote(volume, std::move(done));
+            });
+        }
+        break;
+    case 2:
+        ask([&](replica::on_outcome done) { machine.outdate(volume, std::move(done)); });
+        break;
+    default:
+        force(side);
+        break;
+    }
+    pause(20 * millisecond);
+}
+
+// primary --force: this side's data are the good ones, whatever the other has.
+void history::force(unsigned side) {
+    const unsigned other = 1 - side;
+    if (seen_.is_primary(0) || seen_.is_primary(1) || promoting_) {
+        return;
+    }
+    const bool loses = !seen_.reaches_good_data(side);
+    if (loses && !peace_) {
+        return; // enough is lost by chance
+    }
+    promoting_ = side;
+    seen_.overruled();
+    at(side).machine().primary(true, [this, other, loses](const replica::outcome& ended) {
+        promoting_.reset();
+        if (ended.ok && loses) {
+            seen_.all_is_doubtful();
+        }
+        if (ended.ok) {
+            seen_.now_stale(other);
+        }
+    });
+    pause(20 * millisecond);
+}
+
+void history::grow(unsigned side) {
+    const volume_number volume = any_volume();
+    const std::uint64_t wanted = choices_.percent(50) ? 0 : settings_.node.disk.size_sectors + 800;
+    replica::resize_arguments arguments;
+    arguments.size_sectors = wanted;
+    at(side).machine().resize(volume, at(side).properties_now(volume), arguments,
+                              [this, wanted](const replica::outcome& ended) {
+                                  if (ended.ok && settings_.node.volumes == 1) {
+                                      for (auto& each : world_.nodes) {
+                                          each->settings().disk.size_sectors = wanted;
+                                      }
+                                  }
+                              });
+    pause(20 * millisecond);
+}
+
+} // namespace lockstep::simulation
