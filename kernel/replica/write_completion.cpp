@@ -181,6 +181,10 @@ void write_path::check_complete(app_request& request) {
             request.target->in_flight.erase(request.interval);
             request.target->retry_overlaps = true;
         }
+        // Its epoch ends here as well, or the peer would seem to owe an answer.
+        if (request.of != nullptr) {
+            all_.epochs.completed(request);
+        }
         return;
     }
     const bool good = request.local == local_part::done || request.net == net_part::acknowledged ||

@@ -433,6 +433,8 @@ void our_own_failed_disk_is_asked_about_and_the_peers_goes_on(void**) {
         settings.disk.on_io_error = policy;
         fenced_pair it(settings);
         it.handler_hangs(it.a, "fence-peer");
+        it.write(it.a, 0, 0, 8); // so that the next one needs no metadata
+        it.wait_quiet();
         it.break_writes(it.a);
         it.write(it.a, 0, 0, 8);
         it.wait_called(it.a, "fence-disk");

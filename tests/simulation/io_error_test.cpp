@@ -81,6 +81,9 @@ void a_read_error_of_the_primary(void**) {
         it.wait_quiet();
         assert_int_equal(it.reads_failed, 0);
         it.expect_disk(it.a);
+        if (policy == on_io_error::pass_on) {
+            assert_int_equal(it.volume(it.a).out_of_sync_kib, 4); // just the bad block
+        }
         it.expect_recovery(it.a);
     }
 }
