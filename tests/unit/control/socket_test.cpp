@@ -162,7 +162,7 @@ void a_client_that_never_reads_does_not_hinder_the_others(void**) {
     hearing.greet();
     hearing.read_lines(1);
     at.run();
-    for (int round = 0; round < 120000 && at.serving->clients().clients() == 2; ++round) {
+    for (int round = 0; round < 20000; ++round) {
         samples::set_role(at.engine.state,
                           round % 2 == 0 ? state::role::primary : state::role::secondary);
         at.serving->clients().changed();
@@ -171,7 +171,8 @@ void a_client_that_never_reads_does_not_hinder_the_others(void**) {
         }
     }
     at.run();
-    assert_int_equal(at.serving->clients().clients(), 1);
+    // It is not hung up on; of what it does not read only so much is kept.
+    assert_int_equal(at.serving->clients().clients(), 2);
     request asked;
     asked.id = 8;
     hearing.send(encode(asked));
