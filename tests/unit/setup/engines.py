@@ -12,6 +12,7 @@ then, to run less than all, parts of names.
 """
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -118,7 +119,16 @@ class FrozenDisk:
                                    check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
 
     def freeze(self):
+        """Ends when the server has stopped: until then it may still answer."""
         self.server.send_signal(signal.SIGSTOP)
+        until(self._stopped, "nbdkit to stop")
+
+    def _stopped(self):
+        states = []
+        for path in glob.glob(f"/proc/{self.server.pid}/task/*/stat"):
+            with open(path, encoding="ascii") as file:
+                states.append(file.read().rpartition(")")[2].split()[0])
+        return bool(states) and set(states) == {"T"}
 
     def thaw(self):
         self.server.send_signal(signal.SIGCONT)
