@@ -24,6 +24,7 @@ public:
     // again without effect. The error names who has it, and carries `code`.
     result<> take(std::string_view key, int code, mode how = mode::exclusive);
     void release(std::string_view key);
+    const std::string& directory() const { return directory_; }
     // The lock's descriptor, for somebody who is to hold the claim as well; -1 if it is not ours.
     int descriptor(std::string_view key) const;
 

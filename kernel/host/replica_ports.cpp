@@ -38,7 +38,8 @@ replica_ports::replica_ports(const parts& use, port_hooks& hooks)
                  }
              }),
       wire_(use.loop, *this,
-            [this](replica::log_level level, std::string_view text) { log(level, text); }) {}
+            [this](replica::log_level level, std::string_view text) { log(level, text); }),
+      marks_(use.claims.directory()) {}
 
 replica_ports::~replica_ports() {
     disconnect();
@@ -48,6 +49,14 @@ replica_ports::~replica_ports() {
 void replica_ports::connect_to(replica::resource& resource) {
     resource_ = &resource;
     loop_.set_deadline_source(this);
+}
+
+void replica_ports::show_minor_busy(std::uint32_t minor, bool busy) {
+    if (!marks_.show(minor, busy)) {
+        log(replica::log_level::warning,
+            "other resources can't be told whether minor " + std::to_string(minor) +
+                " syncs: those with resync-after " + std::to_string(minor) + " will not wait");
+    }
 }
 
 void replica_ports::disconnect() {

@@ -10,6 +10,7 @@
 #include "kernel/host/link_stream.hpp"
 #include "kernel/host/log_queue.hpp"
 #include "kernel/host/peer_link.hpp"
+#include "kernel/host/resync_marks.hpp"
 #include "kernel/host/volume_disks.hpp"
 #include "kernel/replica/io_request.hpp"
 #include "kernel/replica/ports.hpp"
@@ -68,6 +69,8 @@ public:
     bool in_use(replica::volume_number volume) override { return hooks_.in_use(volume); }
     void size_changed(replica::volume_number volume, std::uint64_t sectors) override;
     void role_changed(state::role role) override;
+    bool minor_is_busy(std::uint32_t minor) override { return marks_.is_busy(minor); }
+    void show_minor_busy(std::uint32_t minor, bool busy) override;
     void run_helper(const replica::helper_call& call) override;
     void limit_helper(std::uint64_t id) override { helpers_.limit(id); }
     void changed() override { hooks_.changed(); }
@@ -100,6 +103,7 @@ private:
     helper_calls helpers_;
     volume_disks disks_;
     peer_link wire_;
+    resync_marks marks_;
     ended_requests ended_{*this};
     std::array<std::uint64_t, 64> random_ = {};
     std::size_t random_left_ = 0;

@@ -58,6 +58,12 @@ void disk_management::attach(volume& target, const disk_properties& properties,
                      "detach it first, or leave it as it is"));
         return;
     }
+    if (all_.is_buried(target.number)) {
+        done(refused(error_already_attached,
+                     "requests of the disk that was dropped are still under way",
+                     "look at the kernel's log for that disk; attach when it has answered"));
+        return;
+    }
     const auto job_place =
         format::superblock_offset(placement_of(properties), properties.metadata_sectors * 512);
     if (!job_place) {
@@ -102,7 +108,16 @@ void disk_management::fail_attach(volume& target, const error& why) {
     all_.log(log_level::error, target, "attach failed: " + why.text());
     all_.states.change(target, state::state_change{}.with(disk::diskless),
                        state::change_kind::hard);
+    local_disk& gone = *target.disk;
     all_.bury(std::move(target.disk));
+    if (job->request.under_way()) {
+        // The device may still write into the job's buffer.
+        job->request.finished = [](disk_request&, int) {};
+        auto done = std::move(job->done);
+        gone.keep(std::move(job));
+        done(refused(why.code != 0 ? why.code : format::attach_error::md_io, why.what, why.remedy));
+        return;
+    }
     job->done(
         refused(why.code != 0 ? why.code : format::attach_error::md_io, why.what, why.remedy));
 }
@@ -224,6 +239,7 @@ void disk_management::bitmap_loaded(volume& target) {
         job.layout_changed = true;
     }
     target.crashed_primary = job.judged.crashed_primary;
+    target.was_degraded = job.judged.was_degraded;
     all_.log(log_level::info, target,
              fmt::format("{} KB ({} bits) marked out-of-sync by on disk bit-map.",
                          own.bits.weight() * 4, own.bits.weight()));

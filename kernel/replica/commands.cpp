@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "kernel/replica/digests.hpp"
 #include "kernel/replica/machinery.hpp"
+#include "kernel/replica/option_checks.hpp"
 #include "kernel/replica/promotion.hpp"
 
 namespace lockstep::replica {
@@ -46,94 +46,6 @@ void with_volume(machinery& all, volume_number number, const on_outcome& done, A
     all.settle();
 }
 
-// DRBD has a code for each of the algorithms.
-outcome check_algorithms(const options::net_options& net) {
-    constexpr int cram_hmac_unknown = 120;
-    constexpr int cram_hmac_no_digest = 121;
-    const std::pair<const std::string*, int> algorithms[] = {
-        {&net.cram_hmac_alg, cram_hmac_unknown},
-        {&net.data_integrity_alg, 141},
-        {&net.csums_alg, 144},
-        {&net.verify_alg, 146}};
-    for (const auto& [name, code] : algorithms) {
-        if (const auto known = digest_size(*name); !known) {
-            return refuse(code, known.error().what, known.error().remedy);
-        }
-    }
-    if (net.cram_hmac_alg == "crc32c") {
-        return refuse(cram_hmac_no_digest, "crc32c can't authenticate",
-                      "use sha1 or sha256 as cram-hmac-alg");
-    }
-    return {};
-}
-
-// What an engine would have to do and does not do yet is refused, not passed over.
-outcome check_disk(const machinery& all, const options::disk_options& options) {
-    if (options.fencing == options::fencing::resource_and_stonith && all.has_net &&
-        all.net.protocol == options::protocol::a) {
-        return refuse(154, "Stonith policy is not possible with protocol A",
-                      "set protocol C, or another fencing policy");
-    }
-    if (options.disk_timeout_ds != 0) {
-        return refuse(162, "disk-timeout is not offered",
-                      "leave disk-timeout at 0; detach --force drops a disk that hangs");
-    }
-    if (options.resync_after != -1) {
-        return refuse(132, "resync-after is not offered",
-                      "leave resync-after out; pause-sync holds a resync back");
-    }
-    return {};
-}
-
-outcome check_net(const machinery& all, const options::net_options& net) {
-    if (auto refused = check_algorithms(net); !refused.ok) {
-        return refused;
-    }
-    if (net.allow_two_primaries && net.protocol != options::protocol::c) {
-        return refuse(139, "Protocol C required",
-                      "set protocol C, or leave allow-two-primaries out");
-    }
-    for (const auto& [number, each] : all.volumes) {
-        if (net.protocol == options::protocol::a &&
-            each->options.fencing == options::fencing::resource_and_stonith) {
-            return refuse(154, "Stonith policy is not possible with protocol A",
-                          "set protocol C, or another fencing policy");
-        }
-    }
-    if (net.on_congestion != options::on_congestion::block) {
-        return refuse(155, "on-congestion other than block is not offered",
-                      "leave on-congestion at block");
-    }
-    return {};
-}
-
-bool any_volume_is(const machinery& all, connection least, connection most) {
-    return std::any_of(all.volumes.begin(), all.volumes.end(), [&](const auto& entry) {
-        const connection now = entry.second->state.connection;
-        return now >= least && now <= most;
-    });
-}
-
-// What may not change while it is in use.
-outcome check_net_change(const machinery& all, const options::net_options& wanted) {
-    const bool verifying = any_volume_is(all, connection::verify_s, connection::verify_t);
-    const bool syncing = any_volume_is(all, connection::sync_source, connection::sync_target) ||
-                         any_volume_is(all, connection::paused_sync_s, connection::paused_sync_t);
-    if (syncing && wanted.csums_alg != all.net.csums_alg) {
-        return refuse(148, "csums-alg is in use by the resync that runs",
-                      "wait until it is finished (drbdsetup wait-sync MINOR)");
-    }
-    if (verifying && wanted.verify_alg != all.net.verify_alg) {
-        return refuse(149, "verify-alg is in use by the verify that runs",
-                      "wait until it is finished, or disconnect and connect to stop it");
-    }
-    if (!wanted.allow_two_primaries && all.common.role == role::primary &&
-        all.common.peer_role == role::primary) {
-        return refuse(164, "both nodes are Primary", "demote one of them first");
-    }
-    return {};
-}
-
 } // namespace
 
 outcome resource::add_volume(volume_number number, std::uint32_t minor) {
@@ -150,6 +62,7 @@ outcome resource::add_volume(volume_number number, std::uint32_t minor) {
         if (volume* found = all.find(number)) {
             all.resync.tick(*found);
             all.verify.tick(*found);
+            all.congestion.tick(*found);
         }
     });
     made->state = all.common;
@@ -172,12 +85,14 @@ outcome resource::remove_volume(volume_number number) {
         return no_such_volume();
     }
     // Requests of a disk that was detached by force may still come back.
-    const bool busy = !target->application_requests.empty() || !target->peer_requests.empty();
+    const bool busy = !target->application_requests.empty() || !target->peer_requests.empty() ||
+                      all.is_buried(number);
     if (busy || target->disk != nullptr || target->state.disk != disk::diskless ||
         all.common.connection > connection::standalone || all.common.role != role::secondary) {
         return refuse(160, "Minor still configured (down it first)",
                       "demote, disconnect and detach it first (or use down)");
     }
+    all.order.forget(*target);
     all.volumes.erase(number);
     all.world.changed();
     return {};
@@ -186,7 +101,7 @@ outcome resource::remove_volume(volume_number number) {
 void resource::attach(volume_number number, const disk_properties& properties,
                       const options::disk_options& options, on_outcome done) {
     with_volume(*machinery_, number, done, [&](volume& target) {
-        if (auto refused = check_disk(*machinery_, options); !refused.ok) {
+        if (auto refused = check_disk_options(*machinery_, target, options); !refused.ok) {
             done(std::move(refused));
             return;
         }
@@ -205,7 +120,7 @@ outcome resource::connect(const connect_arguments& arguments) {
         return refuse(125, "Device has a net-config (use disconnect first)",
                       "disconnect first, or use net-options to change settings");
     }
-    if (auto refused = check_net(all, arguments.net); !refused.ok) {
+    if (auto refused = check_net_options(all, arguments.net); !refused.ok) {
         return refused;
     }
     if (arguments.discard_my_data && all.common.role == role::primary) {
@@ -319,9 +234,9 @@ void resource::pause_sync(volume_number number, on_outcome done) {
 void resource::resume_sync(volume_number number, on_outcome done) {
     with_volume(*machinery_, number, done, [&](volume& target) {
         if (!target.state.sync_paused_user) {
-            const int code = target.state.sync_paused_peer    ? 157
-                             : target.state.sync_paused_after ? 156
-                                                              : 135;
+            const int code = target.state.sync_paused_after  ? 156
+                             : target.state.sync_paused_peer ? 157
+                                                             : 135;
             done(refuse(code,
                         code == 157   ? "Sync-pause flag is set by the peer"
                         : code == 156 ? "Sync-pause flag is set by resync-after"
@@ -422,7 +337,7 @@ outcome resource::change_disk_options(volume_number number, const options::disk_
     if (target == nullptr) {
         return no_such_volume();
     }
-    if (auto refused = check_disk(all, options); !refused.ok) {
+    if (auto refused = check_disk_options(all, *target, options); !refused.ok) {
         return refused;
     }
     const bool log_changes = options.al_updates != target->options.al_updates ||
@@ -434,7 +349,11 @@ outcome resource::change_disk_options(volume_number number, const options::disk_
     const std::uint64_t size = target->options.size_sectors;
     target->options = options;
     target->options.size_sectors = size; // resize changes it
+    if (target->disk != nullptr) {
+        target->disk->watch_deadline();
+    }
     all.resync.options_changed(*target);
+    all.order.look();
     if (target->connected()) {
         all.handshake.send_sync_settings(*target);
     }
@@ -448,21 +367,16 @@ outcome resource::change_net_options(const options::net_options& options) {
     if (!all.has_net) {
         return refuse(162, "Device does not have a net-config", "connect first");
     }
-    if (auto refused = check_net(all, options); !refused.ok) {
+    if (auto refused = check_net_options(all, options); !refused.ok) {
         return refused;
     }
     if (auto refused = check_net_change(all, options); !refused.ok) {
         return refused;
     }
-    const options::net_options before = all.net;
     all.net = options;
     if (all.link.up && !all.handshake.before_parameters()) {
         if (all.link.rules.has_ack_flags()) {
             all.handshake.send_protocol(wire::command::protocol_update);
-        } else if (before.protocol != options.protocol) {
-            all.net.protocol = before.protocol;
-            return refuse(175, "the peer's protocol version can't change this while connected",
-                          "disconnect, and connect with the new options");
         }
         for (auto& [number, each] : all.volumes) {
             if (each->connected()) {

@@ -45,6 +45,34 @@ void disk_management::metadata_error(volume& target, std::string_view what, int 
     all_.states.change(target, state::state_change{}.with(disk::failed), state::change_kind::hard);
 }
 
+void disk_management::timed_out(volume& target) {
+    const std::string why =
+        fmt::format("the backing device did not answer within {}.{} s (disk-timeout)",
+                    target.options.disk_timeout_ds / 10, target.options.disk_timeout_ds % 10);
+    if (target.attaching != nullptr) {
+        give_up_attach(target, why);
+        return;
+    }
+    if (target.disk == nullptr || target.detach_forced) {
+        return;
+    }
+    all_.log(log_level::error, target, why + ". Detaching.");
+    target.io_error_seen = true;
+    target.detach_forced = true;
+    if (target.state.disk > disk::failed) {
+        all_.states.change(target, state::state_change{}.with(disk::failed),
+                           state::change_kind::hard);
+    } else if (!target.failing_handler) {
+        store_before_detach(target); // it hangs while its last metadata is stored
+    }
+}
+
+void disk_management::give_up_attach(volume& target, const std::string& why) {
+    fail_attach(
+        target,
+        {why, {}, "look at the kernel's log for the backing device", format::attach_error::md_io});
+}
+
 void disk_management::detach(volume& target, bool force, on_outcome done) {
     if (target.disk == nullptr) {
         outcome nothing;
@@ -62,6 +90,11 @@ void disk_management::detach(volume& target, bool force, on_outcome done) {
         }
         failing.waiting_detached.push_back([done](bool) { done({}); });
     };
+    if (force && target.attaching != nullptr) {
+        give_up_attach(target, "the disk was detached by force while it was being attached");
+        done({});
+        return;
+    }
     if (force) {
         const bool failed_already = target.state.disk == disk::failed;
         target.detach_forced = true;

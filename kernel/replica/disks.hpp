@@ -5,10 +5,15 @@
 //   call-local-io-error    handler local-io-error, Failed -> Diskless
 //   detach                 Failed -> Diskless
 //
+// A disk that does not answer within disk-timeout is dropped whatever on-io-error says, as `detach
+// --force` does: what it has under way is answered as failed at once, and keeps its memory until
+// the device gives it back.
+//
 // In each case the request is tried on the peer; only without one the error goes up.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "kernel/base/error.hpp"
@@ -33,6 +38,8 @@ public:
 
     void io_error(volume& target, failed_operation what, std::uint64_t sector, int error);
     void metadata_error(volume& target, std::string_view what, int error);
+    // The oldest request is older than disk-timeout: the disk is dropped without waiting for it.
+    void timed_out(volume& target);
 
     // The state has become Failed.
     void disk_failed(volume& target);
@@ -41,6 +48,7 @@ public:
 
 private:
     void fail_attach(volume& target, const error& why);
+    void give_up_attach(volume& target, const std::string& why);
     void superblock_read(volume& target, int error);
     bool prepare(volume& target);
     void read_bitmap(volume& target);

@@ -21,7 +21,10 @@ struct io_request {
     volume_number volume = 0;
     std::uint64_t offset = 0; // bytes
     std::uint32_t size = 0;   // bytes
-    buffer_ref buffer; // at least `size` bytes, aligned to 4096; empty where there is no data
+    // At least `size` bytes, aligned to 4096; empty where there is no data. The replica puts
+    // another one of the same size in its place if a disk that was given up may still write into
+    // it.
+    buffer_ref buffer;
 
     // The replica's: parts still under way, and the first error.
     std::uint32_t parts_pending = 0;

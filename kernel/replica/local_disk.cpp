@@ -16,7 +16,8 @@ void local_disk::released::operator()(std::byte* memory) const noexcept {
 }
 
 local_disk::local_disk(machinery& all, volume& owner, const disk_properties& given)
-    : properties(given), all_(all), owner_(owner) {
+    : properties(given), all_(all), owner_(owner),
+      deadline_(all.clock, [this] { check_deadline(); }) {
     constexpr std::size_t blocks = 3 + page_slots;
     void* memory = std::aligned_alloc(format::block_bytes, blocks * format::block_bytes);
     LOCKSTEP_CHECK(memory != nullptr);
@@ -49,9 +50,13 @@ void local_disk::set_flags(std::uint32_t flags) {
 }
 
 void local_disk::submit(disk_request& request) {
-    ++outstanding_;
     request.volume = owner_.number;
     request.disk = this;
+    request.submitted = all_.now();
+    outstanding_.push_back(request);
+    if (owner_.options.disk_timeout_ds != 0 && !deadline_.armed()) {
+        watch_deadline();
+    }
     if (abandoned_) {
         // A chain of requests goes on; the device is not ours any more.
         all_.defer([&all = all_, &request] { all.disk_done(request, EIO); });
@@ -60,8 +65,32 @@ void local_disk::submit(disk_request& request) {
     all_.submit_disk(*this, request);
 }
 
+volume_number local_disk::number() const {
+    return owner_.number;
+}
+
+// Armed for the oldest request, and looked at again when that time has come: requests come and go
+// without touching the timer.
+void local_disk::watch_deadline() {
+    const disk_request* oldest = outstanding_.front();
+    if (owner_.options.disk_timeout_ds == 0 || oldest == nullptr || abandoned_) {
+        deadline_.cancel();
+    } else {
+        deadline_.arm(oldest->submitted + deciseconds(owner_.options.disk_timeout_ds));
+    }
+}
+
+void local_disk::check_deadline() {
+    watch_deadline();
+    if (deadline_.armed() && deadline_.at() <= all_.now()) {
+        deadline_.cancel();
+        all_.disks.timed_out(owner_);
+    }
+}
+
 void local_disk::abandon() {
     abandoned_ = true;
+    deadline_.cancel();
     std::vector<on_stored> waiting;
     waiting.swap(super_waiting_);
     for (auto& each : super_served_) {
@@ -124,8 +153,8 @@ void local_disk::flush_data(disk_request& request, void (*finished)(disk_request
 bool local_disk::quiet() const {
     const bool log_idle = log == nullptr || (log->used() == 0 && !log->transaction_needed() &&
                                              !log->transaction_under_way());
-    return outstanding_ == 0 && log_idle && log_phase_ == log_phase::idle && !superblock_dirty() &&
-           !storing_bitmap();
+    return outstanding_.empty() && log_idle && log_phase_ == log_phase::idle &&
+           !superblock_dirty() && !storing_bitmap();
 }
 
 void local_disk::metadata_failed(const char* what, int error) {

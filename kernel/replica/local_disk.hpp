@@ -23,12 +23,14 @@
 #include "kernel/replica/bitmap.hpp"
 #include "kernel/replica/ports.hpp"
 #include "kernel/replica/resource.hpp"
+#include "kernel/replica/timers.hpp"
 #include "kernel/state/generation.hpp"
 
 namespace lockstep::replica {
 
 class machinery;
 struct volume;
+struct attach_job;
 
 // Called when something is on stable storage (or could not be stored).
 using on_stored = std::function<void(bool stored)>;
@@ -86,8 +88,11 @@ public:
     // Everything that goes to this disk passes here, so that it is known what is outstanding.
     void submit(disk_request& request);
     // The host reports the end of a request of this disk.
-    void ended() { --outstanding_; }
-    std::size_t outstanding() const { return outstanding_; }
+    void ended(disk_request& request) { outstanding_.remove(request); }
+    std::size_t outstanding() const { return outstanding_.size(); }
+    volume_number number() const;
+    // disk-timeout was set, or is another one now.
+    void watch_deadline();
     // Nothing is under way or due, and nobody holds the activity log.
     bool quiet() const;
     // The device is given up: whoever waits for a store hears that there is none, nothing more is
@@ -98,6 +103,8 @@ public:
     // Overwrites a block of the metadata device; nobody else does meanwhile.
     void wipe_block(std::uint64_t offset, on_stored done);
     bool abandoned() const { return abandoned_; }
+    // An attach that was given up: its buffer may still be written to.
+    void keep(std::unique_ptr<attach_job> job) { given_up_ = std::move(job); }
 
     std::uint64_t log_writes = 0;
     std::uint64_t bitmap_writes = 0;
@@ -139,12 +146,15 @@ private:
     void log_block_written(int error);
     void write_next_empty_block();
     void metadata_failed(const char* what, int error);
+    void check_deadline();
     void flush_data(disk_request& request, void (*finished)(disk_request&, int));
 
     machinery& all_;
     volume& owner_;
     bool abandoned_ = false;
-    std::size_t outstanding_ = 0;
+    std::unique_ptr<attach_job> given_up_;
+    intrusive_list<disk_request, on_disk> outstanding_;
+    timer deadline_;
 
     struct released {
         void operator()(std::byte* memory) const noexcept;

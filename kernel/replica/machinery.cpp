@@ -17,9 +17,10 @@ machinery::machinery(std::string given_name, ports& out, memory_pools pools,
     : name(std::move(given_name)), world(out), memory(pools), resource_options(given),
       application_pool(pools.application_requests_max), peer_pool(pools.peer_requests_max),
       link(*this), receiver(*this), keepalive(*this), states(*this), helpers(*this), fencing(*this),
-      disks(*this), epochs(*this, pools.application_requests_max), writes(*this), reads(*this),
-      peers(*this), handshake(*this), moves(*this), sizes(*this), exchange(*this), resync(*this),
-      verify(*this), commands(*this), idle_deadline_(clock, [this] { answer_idle(false); }) {}
+      disks(*this), epochs(*this, pools.application_requests_max), writes(*this), congestion(*this),
+      reads(*this), peers(*this), handshake(*this), moves(*this), sizes(*this), exchange(*this),
+      resync(*this), order(*this), verify(*this), commands(*this),
+      idle_deadline_(clock, [this] { answer_idle(false); }) {}
 
 bool machinery::idle() const {
     return epochs.drained() && std::ranges::all_of(volumes, [](const auto& entry) {
@@ -90,7 +91,7 @@ void machinery::submit_disk(local_disk& disk, disk_request& request) {
 
 void machinery::disk_done(disk_request& request, int error) {
     LOCKSTEP_CHECK(request.disk != nullptr);
-    request.disk->ended();
+    request.disk->ended(request);
     request.finished(request, error);
 }
 
@@ -99,6 +100,12 @@ void machinery::bury(std::unique_ptr<local_disk> disk) {
         disk->abandon();
         buried_.push_back(std::move(disk));
     }
+}
+
+bool machinery::is_buried(volume_number number) const {
+    return std::ranges::any_of(buried_, [&](const auto& disk) {
+        return disk->number() == number && disk->outstanding() > 0;
+    });
 }
 
 void machinery::log(log_level level, std::string_view text) const {

@@ -16,6 +16,7 @@
 
 #include "kernel/replica/bitmap_exchange.hpp"
 #include "kernel/replica/command_queue.hpp"
+#include "kernel/replica/congestion.hpp"
 #include "kernel/replica/disks.hpp"
 #include "kernel/replica/fencing.hpp"
 #include "kernel/replica/handshake.hpp"
@@ -29,6 +30,7 @@
 #include "kernel/replica/receiver.hpp"
 #include "kernel/replica/resource.hpp"
 #include "kernel/replica/resync.hpp"
+#include "kernel/replica/resync_order.hpp"
 #include "kernel/replica/size_changes.hpp"
 #include "kernel/replica/state_changes.hpp"
 #include "kernel/replica/timers.hpp"
@@ -71,6 +73,7 @@ public:
     disk_management disks;
     transfer_log epochs;
     write_path writes;
+    replica::congestion congestion;
     read_path reads;
     peer_writes peers;
     replica::handshake handshake;
@@ -78,6 +81,7 @@ public:
     size_changes sizes;
     bitmap_exchange exchange;
     resync_runner resync;
+    resync_order order;
     online_verify verify;
     command_queue commands;
 
@@ -100,6 +104,8 @@ public:
     void disk_done(disk_request& request, int error);
     // Takes a disk that is no longer the volume's, until its last request has come back.
     void bury(std::unique_ptr<local_disk> disk);
+    // A disk that this volume had is not done with its last requests.
+    bool is_buried(volume_number number) const;
 
     void log(log_level level, std::string_view text) const;
     void log(log_level level, const volume& about, std::string_view text) const;

@@ -132,15 +132,22 @@ bool peer_writes::flush() {
         if (!in_use || !target->options.disk_flushes) {
             continue;
         }
+        while (slot < flushes_.size() && flushes_[slot].request.under_way()) {
+            ++slot;
+        }
         LOCKSTEP_CHECK(slot < flushes_.size());
         epoch_flush& out = flushes_[slot++];
+        out.given_up = false;
         out.owner = this;
         out.request = {};
         out.request.op = disk_request::operation::flush;
         out.request.device = backing::data;
         out.request.owner = &out;
         out.request.finished = [](disk_request& request, int error) {
-            static_cast<epoch_flush*>(request.owner)->owner->flushed(request.volume, error);
+            auto& ended = *static_cast<epoch_flush*>(request.owner);
+            if (!ended.given_up) {
+                ended.owner->flushed(request.volume, error);
+            }
         };
         ++flushes_pending_;
         target->disk->submit(out.request);
@@ -148,13 +155,17 @@ bool peer_writes::flush() {
     return flushes_pending_ > 0;
 }
 
+void peer_writes::flush_failed() {
+    for (peer_epoch* each = epochs_.front(); each != nullptr && each->serial <= flushing_through_;
+         each = epochs_.after(*each)) {
+        each->failed = true;
+    }
+}
+
 void peer_writes::flushed(volume_number number, int error) {
     --flushes_pending_;
     if (error != 0) {
-        for (peer_epoch* each = epochs_.front();
-             each != nullptr && each->serial <= flushing_through_; each = epochs_.after(*each)) {
-            each->failed = true;
-        }
+        flush_failed();
         if (volume* target = all_.find(number)) {
             all_.disks.io_error(*target, disk_management::failed_operation::flush, 0, error);
         }

@@ -107,6 +107,14 @@ void peer_writes::release(peer_request& request) {
     // A read may wait for this write without its ever having begun.
     target.retry_overlaps |= request.what == peer_request::kind::write;
     target.peer_requests.remove(request);
+    if (request.disk.under_way()) {
+        // Given up: the device may still use its memory.
+        request.disk.finished = [](disk_request& done, int) {
+            auto& late = *static_cast<peer_request*>(done.owner);
+            late.target->owner->peer_pool.give_back(late);
+        };
+        return;
+    }
     all_.peer_pool.give_back(request);
 }
 
@@ -420,6 +428,7 @@ void peer_writes::submit(peer_request& write) {
         finished.target->owner->peers.done(finished, error);
     };
     target.counters.written_sectors += write.sectors();
+    target.pace.throttle().application_used(write.sectors());
     ++target.counters.local_pending;
     target.disk->submit(out);
 }
@@ -592,7 +601,33 @@ void peer_writes::disk_given_up(volume& target) {
     while (peer_request* write = waiting.pop_front()) {
         done(*write, EIO);
     }
+    if (target.detach_forced) {
+        give_up_disk(target);
+    }
     target.retry_overlaps = true;
+}
+
+// What the device has is answered as failed now; release() leaves it to the device.
+void peer_writes::give_up_disk(volume& target) {
+    const auto with_device = [&]() -> peer_request* {
+        for (peer_request* each = target.peer_requests.front(); each != nullptr;
+             each = target.peer_requests.after(*each)) {
+            if (each->disk.under_way()) {
+                return each;
+            }
+        }
+        return nullptr;
+    };
+    while (peer_request* each = with_device()) {
+        each->disk.finished(each->disk, EIO);
+    }
+    for (epoch_flush& each : flushes_) {
+        if (each.request.under_way() && !each.given_up && each.request.disk == target.disk.get()) {
+            each.given_up = true;
+            --flushes_pending_;
+            flush_failed();
+        }
+    }
 }
 
 void peer_writes::link_lost() {

@@ -110,8 +110,11 @@ private:
     struct epoch_flush {
         disk_request request;
         peer_writes* owner = nullptr;
+        bool given_up = false; // by a forced detach: nobody waits for it
     };
 
+    void flush_failed();
+    void give_up_disk(volume& target);
     void received(peer_request& write);
     static void spoil_comparisons(volume& target, const peer_request& write);
     void admit(peer_request& write);

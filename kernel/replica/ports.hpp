@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "kernel/options/options.hpp"
+#include "kernel/replica/intrusive_list.hpp"
 #include "kernel/state/types.hpp"
 
 namespace lockstep::replica {
@@ -27,12 +28,14 @@ using volume_number = std::uint16_t;
 enum class backing : std::uint8_t { data, metadata };
 
 class local_disk;
+// What a disk has under way, oldest first.
+struct on_disk {};
 
 // One operation on a backing device. Owned by the replica; the host keeps a pointer until it
 // reports the end with resource::disk_done(), exactly once. Offsets, sizes and memory are aligned
 // to the device's logical block; metadata is always in units of 4096 bytes except the superblock
 // (one logical block).
-struct disk_request {
+struct disk_request : list_hook<on_disk> {
     enum class operation : std::uint8_t { read, write, flush, discard, write_zeroes };
 
     operation op = operation::read;
@@ -44,10 +47,14 @@ struct disk_request {
     std::uint32_t size = 0;   // bytes
     std::byte* memory = nullptr;
 
+    // Submitted, and its end not reported yet: the device may still read or write the memory.
+    bool under_way() const { return linked(); }
+
     // The replica's own business: what to do at the end. `error` is 0 or an errno value.
     void (*finished)(disk_request& self, int error) = nullptr;
     void* owner = nullptr;
     local_disk* disk = nullptr;
+    instant submitted = 0;
     disk_request* next = nullptr; // free for lists of whoever holds the request
 };
 
@@ -114,6 +121,11 @@ public:
     virtual bool in_use(volume_number volume) = 0;
     virtual void size_changed(volume_number volume, std::uint64_t sectors) = 0;
     virtual void role_changed(state::role role) = 0;
+
+    // resync-after between resources. Whether another engine of this node shows that its minor
+    // syncs, and the same of ours.
+    virtual bool minor_is_busy(std::uint32_t minor) = 0;
+    virtual void show_minor_busy(std::uint32_t minor, bool busy) = 0;
 
     // Programs. Ends in resource::helper_done().
     virtual void run_helper(const helper_call& call) = 0;

@@ -108,6 +108,36 @@ void read_path::local_done(app_request& read) {
     }
 }
 
+// The device may write into the read's memory whenever it likes, so the reader gets other memory.
+void read_path::disk_given_up(app_request& read) {
+    if (!read.left_to_disk && !leave_memory_to_disk(read)) {
+        finish(read, EIO);
+        return;
+    }
+    local_done(read);
+}
+
+bool read_path::leave_memory_to_disk(app_request& read) {
+    io_request& parent = *read.parent;
+    buffer_ref other = all_.memory.peer.allocate(parent.buffer.size());
+    if (!other) {
+        return false;
+    }
+    const buffer_ref old = parent.buffer;
+    std::memcpy(other.data(), old.data(), parent.buffer.size());
+    volume& target = *read.target;
+    for (app_request* each = target.application_requests.front(); each != nullptr;
+         each = target.application_requests.after(*each)) {
+        if (each->parent == &parent) {
+            each->memory = other.data() + (each->memory - old.data());
+            each->buffer = other;
+            each->left_to_disk = each->on_disk ? old : buffer_ref{};
+        }
+    }
+    parent.buffer = std::move(other);
+    return true;
+}
+
 void read_path::reply_received(volume& target, const wire::data_header& head, std::uint32_t size,
                                const buffer_ref& data) {
     app_request* read = all_.writes.find(head.block_id);

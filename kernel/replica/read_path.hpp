@@ -16,6 +16,8 @@ public:
     void start(app_request& read);
     // Our disk has answered (or failed).
     void local_done(app_request& read);
+    // The disk is dropped while it has this read.
+    void disk_given_up(app_request& read);
     // DATA_REPLY, or NEG_DREPLY.
     void reply_received(volume& target, const wire::data_header& head, std::uint32_t size,
                         const buffer_ref& data);
@@ -27,6 +29,7 @@ private:
     bool good_here(const volume& target, const app_request& read) const;
     bool prefer_peer(volume& target, const app_request& read);
     bool peer_can(const volume& target) const;
+    bool leave_memory_to_disk(app_request& read);
     void from_disk(app_request& read);
     void from_peer(app_request& read);
     void finish(app_request& read, int error);

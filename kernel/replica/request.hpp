@@ -44,6 +44,7 @@ struct app_request : list_hook<in_waiting>, list_hook<in_epoch>, list_hook<in_vo
     std::uint32_t size = 0; // bytes
     std::byte* memory = nullptr;
     buffer_ref buffer;
+    buffer_ref left_to_disk; // the memory of a read that a disk was given up with
 
     local_part local = local_part::none;
     net_part net = net_part::none;
@@ -56,6 +57,7 @@ struct app_request : list_hook<in_waiting>, list_hook<in_epoch>, list_hook<in_vo
     bool on_disk = false;       // our disk has it (and its memory)
     bool completed = false;     // reported to the front end
     bool extent_held = false;   // a reference in the activity log
+    bool counted_in_flight = false; // see congestion
     std::uint64_t ticket = 0;   // of the activity log
     std::uint64_t block_id = 0; // what the peer echoes; 0 while unused
     interval_set::node interval;

@@ -120,7 +120,9 @@ void resync_runner::sync_uuid_received(volume& target, std::uint64_t sync_uuid) 
         target.early_sync_uuid = sync_uuid; // at_change() takes it up
         return;
     }
-    if (target.state.connection != connection::wf_sync_uuid || target.disk == nullptr) {
+    const bool waited_for = target.state.connection == connection::wf_sync_uuid ||
+                            target.state.connection == connection::behind;
+    if (!waited_for || target.disk == nullptr) {
         all_.log(log_level::info, target, "SYNC_UUID was not waited for; ignored");
         return;
     }
@@ -256,6 +258,13 @@ void resync_runner::tick(volume& target) {
     check_finished(target);
 }
 
+// rs-discard-granularity in blocks; 0: zeroes are copied like everything else, because that is
+// wanted or because the disk or the link can do no other.
+std::uint64_t resync_runner::thin_blocks(const volume& target) const {
+    const bool possible = target.disk->properties.can_discard && all_.link.rules.has_thin_resync();
+    return possible ? (std::uint64_t{target.options.rs_discard_granularity} + 4095) / 4096 : 0;
+}
+
 bool resync_runner::request_next(volume& target, std::uint32_t blocks_max, std::uint32_t& blocks) {
     const bitmap& bits = target.disk->bits;
     const std::uint64_t first = bits.find_next_set(target.run.position);
@@ -273,13 +282,17 @@ bool resync_runner::request_next(volume& target, std::uint32_t blocks_max, std::
     }
     // Adjacent bits go together: naturally aligned, as large as the link and a buffer carry, and
     // not across a border of 16 MiB.
+    // Zeroes are found only in a request as large as rs-discard-granularity, so that may be a
+    // little more than what is left of this step.
     std::uint64_t count = 1;
-    const std::uint64_t most =
-        std::min<std::uint64_t>(blocks_max, all_.link.rules.data_bytes() / 4096);
+    const std::uint64_t thin = thin_blocks(target);
+    const std::uint64_t most = std::min<std::uint64_t>(std::max<std::uint64_t>(blocks_max, thin),
+                                                       all_.link.rules.data_bytes() / 4096);
     if (!target.run.use_checksums || most == 1) {
         const std::uint64_t clear = bits.find_next_clear(first);
         const std::uint64_t run = (clear == bitmap::none ? bits.bits() : clear) - first;
-        while (count * 2 <= most && count * 2 <= run && first % (count * 2) == 0) {
+        while (count * 2 <= most && count * 2 <= run && first % (count * 2) == 0 &&
+               (thin == 0 || count < thin)) {
             count *= 2;
         }
     }
@@ -306,9 +319,8 @@ void resync_runner::send_request(volume& target, std::uint64_t sector, std::uint
         asked->sector = sector;
         asked->size = size;
         peer_writes::hold_asked(target, *asked);
-        const bool thin = target.options.rs_discard_granularity != 0 &&
-                          size == target.options.rs_discard_granularity &&
-                          all_.link.rules.has_thin_resync();
+        const std::uint64_t least = thin_blocks(target);
+        const bool thin = least != 0 && size >= least * 4096;
         all_.link.send(channel::data, target.number,
                        thin ? wire::command::rs_thin_req : wire::command::rs_data_request,
                        wire::block_request{sector, wire::block_id_resync, size, 0});
@@ -376,7 +388,8 @@ void resync_runner::deallocated_received(volume& target, const wire::block_range
         all_.states.drop_link(connection::network_failure, "too many requests of the peer");
         return;
     }
-    write->op = disk_request::operation::discard;
+    // Zeroes for certain, deallocated where the device can.
+    write->op = disk_request::operation::write_zeroes;
     write->sector = range.sector;
     write->size = range.size_bytes;
     write->block_id = wire::block_id_resync;

@@ -64,6 +64,7 @@ public:
 private:
     void start_target(volume& target, std::uint64_t sync_uuid);
     void started(volume& target);
+    std::uint64_t thin_blocks(const volume& target) const;
     bool request_next(volume& target, std::uint32_t blocks_max, std::uint32_t& blocks);
     void send_request(volume& target, std::uint64_t sector, std::uint32_t size);
     void checksum_read_done(peer_request& request, int error);

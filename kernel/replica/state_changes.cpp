@@ -244,6 +244,7 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
     }
     if (before.connection < connection::connected && after.connection >= connection::connected) {
         target.log_suspended = false;
+        target.was_degraded = false;
     }
     if (after.disk != disk::inconsistent || after.connection > connection::connected) {
         target.errors_noted = false;

@@ -41,6 +41,7 @@ void state_changes::after_change(volume& target, const state::volume_state& befo
     after_connection(target, before, after);
     after_disk(target, before, after);
     after_sync(target, before, after);
+    all_.order.look();
     all_.writes.state_moved(target);
 }
 

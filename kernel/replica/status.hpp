@@ -33,6 +33,7 @@ struct volume_status {
     state::volume_state state;
     options::disk_options disk_options;
     bool attached = false;
+    bool was_degraded = false; // degr-wfc-timeout is the one that counts
     std::uint64_t size_sectors = 0;
     std::uint32_t logical_block_bytes = 512;
 

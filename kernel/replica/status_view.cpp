@@ -7,11 +7,9 @@
 namespace lockstep::replica {
 namespace {
 
+// Earlier writes are waited for whatever disk-drain says.
 char write_ordering_of(const volume& target) {
-    if (target.options.disk_flushes) {
-        return 'f';
-    }
-    return target.options.disk_drain ? 'd' : 'n';
+    return target.options.disk_flushes ? 'f' : 'd';
 }
 
 bool is_running(state::connection value) {
@@ -71,6 +69,10 @@ std::string waiting_for(const machinery& all, const volume& target) {
     if (target.run.helper_running) {
         return "waiting for the before-resync handler";
     }
+    if (target.state.sync_paused_after) {
+        return fmt::format("the resync of minor {} goes first (resync-after)",
+                           target.options.resync_after);
+    }
     if (target.attaching != nullptr) {
         return "reading the metadata";
     }
@@ -98,6 +100,7 @@ volume_status view_volume(const machinery& all, const volume& target) {
     out.minor = target.minor;
     out.state = target.state;
     out.disk_options = target.options;
+    out.was_degraded = target.was_degraded;
     out.attached = target.disk != nullptr && target.attaching == nullptr;
     out.size_sectors = target.size_sectors;
     out.logical_block_bytes = target.logical_block_bytes;

@@ -74,6 +74,7 @@ struct volume {
     state::disk negotiated_disk = state::disk::inconsistent;
     state::disk negotiated_peer_disk = state::disk::unknown;
     bool crashed_primary = false;
+    bool was_degraded = false;  // a Primary without a peer when it went down; until the next peer
     bool log_suspended = false; // every bit is set: nothing to protect
     bool io_error_seen = false; // Failed because of an I/O error, not by command
     bool errors_noted = false;  // Inconsistent by pass_on alone: what has no bit is good
@@ -123,6 +124,8 @@ struct volume {
     intrusive_list<peer_request, in_waiting> reads_waiting;   // the peer's, without a buffer
     intrusive_list<peer_request, in_waiting> reads_throttled; // of a resync: c-min-rate
     volume_counters counters;
+    // Writes that the peer has not acknowledged with their epoch.
+    std::uint64_t application_in_flight_sectors = 0;
     std::uint32_t sequence = 0;      // of our DATA and acks
     std::uint32_t peer_sequence = 0; // highest of the peer's, DATA and acks
 
@@ -138,6 +141,7 @@ struct volume {
     resync_pace pace;
     rate_marks marks;
     timer resync_timer;
+    bool shown_busy = false;               // to the other resources of this node; see resync_order
     std::uint64_t verify_start_sector = 0; // of the next or running verify
     std::uint64_t verify_stop_sector = ~std::uint64_t{0};
     // SYNC_UUID of a source that was ready before our bitmap was stored (StartingSyncT).

@@ -14,7 +14,10 @@ void write_path::finish_local(app_request& request, int error) {
     request.on_disk = false;
     if (request.local != local_part::pending) {
         // Given up meanwhile (forced detach); only now may its memory be used again.
-        request.buffer.reset();
+        request.left_to_disk.reset();
+        if (request.completed) {
+            request.buffer.reset();
+        }
         retire(request);
         return;
     }
@@ -92,6 +95,7 @@ void write_path::acknowledged(volume& target, command code, const wire::block_ac
 
 void write_path::covered_by_barrier(app_request& write) {
     write.net_done = true;
+    congestion::left(write);
     if (write.net == net_part::queued || write.net == net_part::sent) {
         if (write.ack != wanted_ack::none) {
             --write.target->counters.net_pending;
@@ -107,6 +111,7 @@ void write_path::covered_by_barrier(app_request& write) {
 
 void write_path::peer_lost(app_request& write) {
     write.net_done = true;
+    congestion::left(write);
     if ((write.net == net_part::queued || write.net == net_part::sent)) {
         if (write.ack != wanted_ack::none || write.net == net_part::queued) {
             --write.target->counters.net_pending;
@@ -124,6 +129,7 @@ void write_path::peer_lost(app_request& write) {
 void write_path::send_again(app_request& write) {
     volume& target = *write.target;
     write.net_done = true;
+    congestion::left(write);
     if (write.completed || write.net == net_part::acknowledged) {
         // The peer has it: it was away for a moment only (cannot_thaw() sees to that).
         if (write.completed) {
@@ -199,7 +205,7 @@ void write_path::check_complete(app_request& request) {
 void write_path::complete(app_request& request, int error) {
     LOCKSTEP_CHECK(!request.completed);
     request.completed = true;
-    if (!request.on_disk) {
+    if (!request.on_disk || request.left_to_disk) {
         request.buffer.reset();
     }
     volume& target = *request.target;

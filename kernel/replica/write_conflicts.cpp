@@ -72,6 +72,7 @@ void peer_writes::conflict_retry(app_request& write) {
     }
     write.net = net_part::none;
     write.net_done = true;
+    congestion::left(write);
     write.postponed = write.local == local_part::pending;
     if (write.postponed) {
         return; // finish_local() comes back here

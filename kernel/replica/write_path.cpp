@@ -31,6 +31,7 @@ void app_request::reset() {
     target = nullptr;
     parent = nullptr;
     buffer.reset();
+    left_to_disk.reset();
     memory = nullptr;
     fua = false;
     may_unmap = true;
@@ -44,6 +45,7 @@ void app_request::reset() {
     started = false;
     on_disk = false;
     completed = false;
+    counted_in_flight = false;
     block_id = 0;
     ticket = 0;
     disk = {};
@@ -243,6 +245,7 @@ void write_path::start_write(app_request& write) {
     }
     if (!target.waiting_overlap.empty() ||
         target.in_flight.overlaps(write.sector, write.sectors())) {
+        target.pace.throttle().application_waits();
         target.waiting_overlap.push_back(write);
         return;
     }
@@ -410,6 +413,9 @@ void write_path::go(app_request& write) {
         hold(write); // the promotion is being stored
         return;
     }
+    if (all_.link.up && sends_data(target.state)) {
+        all_.congestion.check(target);
+    }
     const bool remote = all_.link.up && sends_data(target.state);
     // What only a disk that is not UpToDate has would be lost in the next resync.
     const bool kept = (local && target.state.disk == disk::up_to_date) ||
@@ -457,6 +463,7 @@ void write_path::send(app_request& write) {
         return; // the barrier could not be queued, and the connection was dropped
     }
     assign_block_id(write);
+    congestion::entered(write);
     write.net = net_part::queued;
     write.sent_at = all_.now();
     const bool resyncing = target.state.connection >= state::connection::sync_source &&
@@ -572,6 +579,7 @@ void write_path::submit_local(app_request& request) {
         auto& finished = *static_cast<app_request*>(done.owner);
         finished.target->owner->writes.finish_local(finished, error);
     };
+    target.pace.throttle().application_used(request.sectors());
     ++target.counters.local_pending;
     request.on_disk = true;
     target.disk->submit(out);
@@ -633,7 +641,18 @@ void write_path::give_up_waiting() {
     for (auto& [number, each] : all_.volumes) {
         if (!each->has_disk(disk::up_to_date) && !(all_.link.up && sends_data(each->state))) {
             end_waiting(*each, EIO);
+            end_queued(*each, EIO);
         }
+    }
+}
+
+// What came while I/O was frozen and was not begun.
+void write_path::end_queued(volume& target, int error) {
+    while (io_request* request = target.io_first) {
+        target.io_first = request->next;
+        target.io_last = target.io_first == nullptr ? nullptr : target.io_last;
+        target.io_cut_bytes = 0;
+        io_part_done(*request, error);
     }
 }
 
@@ -656,7 +675,7 @@ void write_path::disk_given_up(volume& target) {
         if (each->on_disk && each->local == local_part::pending && target.detach_forced) {
             each->local = local_part::failed;
             if (each->op == io_request::operation::read) {
-                all_.reads.local_done(*each);
+                all_.reads.disk_given_up(*each);
             } else {
                 check_complete(*each);
             }

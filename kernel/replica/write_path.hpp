@@ -78,6 +78,7 @@ private:
     void retry_slots(volume& target);
     void retry_waiting_data(volume& target);
     void end_waiting(volume& target, int error);
+    void end_queued(volume& target, int error);
     void io_part_done(io_request& request, int error);
     void reject(io_request& request, int error);
 

@@ -42,6 +42,20 @@ disk_place place_of(const request& what) {
     return place;
 }
 
+// The options that come with a command.
+std::optional<options::section> section_of(command what) {
+    switch (what) {
+    case command::attach:
+    case command::disk_options:
+        return options::section::disk;
+    case command::connect:
+    case command::net_options:
+        return options::section::net;
+    default:
+        return std::nullopt; // options {} has none without effect
+    }
+}
+
 } // namespace
 
 snapshot resource_target::commands::look() const {
@@ -81,6 +95,14 @@ resource_target::commands::volume_of(const request& what) const {
 }
 
 void resource_target::commands::run(const request& what, on_reply done) {
+    if (const auto where = section_of(what.what)) {
+        done = [notes = without_effect(*where, what.settings), done = std::move(done)](reply end) {
+            if (end.ok) {
+                end.info.insert(end.info.end(), notes.begin(), notes.end());
+            }
+            done(std::move(end));
+        };
+    }
     switch (what.what) {
     case command::new_minor:
         return new_minor(what, done);

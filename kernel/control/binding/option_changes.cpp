@@ -84,6 +84,19 @@ result<Options> changed_options(options::section where, Options current, bool se
     return current;
 }
 
+std::vector<std::string> without_effect(options::section where,
+                                        const std::vector<option_setting>& settings) {
+    std::vector<std::string> told;
+    for (const option_setting& setting : settings) {
+        const options::option_row* row = options::find(where, setting.name);
+        if (row != nullptr && row->effect == options::effect::meaningless_here &&
+            !options::same_value(*row, setting.value, row->default_text)) {
+            told.push_back(fmt::format("{} has no effect here: {}", row->name, row->reason));
+        }
+    }
+    return told;
+}
+
 template result<options::disk_options> options_from(const std::vector<option_setting>&);
 template result<options::net_options> options_from(const std::vector<option_setting>&);
 template result<options::resource_options> options_from(const std::vector<option_setting>&);

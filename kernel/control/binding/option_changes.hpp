@@ -1,6 +1,7 @@
 // The options of a command applied to what is set.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "kernel/base/error.hpp"
@@ -13,6 +14,10 @@ namespace lockstep::control {
 // 162 (ERR_INVALID_REQUEST).
 template <class Options>
 result<Options> options_from(const std::vector<option_setting>& settings);
+
+// What to tell whoever gave these settings: those that are accepted and do nothing here.
+std::vector<std::string> without_effect(options::section where,
+                                        const std::vector<option_setting>& settings);
 
 // For the ...-options commands: `current` with the settings applied; with set_defaults everything
 // that can change at run time starts from its default, and the rest stays as it is. A setting that

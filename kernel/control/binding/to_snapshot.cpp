@@ -30,6 +30,7 @@ void copy_counters(const replica::volume_status& from, volume_snapshot& into) {
     into.unacked = from.unacked;
     into.upper_pending = from.upper_pending;
     into.epochs = from.epochs;
+    into.was_degraded = from.was_degraded;
     into.write_ordering = from.write_ordering;
     into.out_of_sync_kib = from.out_of_sync_kib;
     into.al_suspended = from.al_suspended;
