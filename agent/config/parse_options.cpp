@@ -52,13 +52,17 @@ bool contains(std::span<const key> all, key wanted) {
 std::optional<options::section> table_section(key kind) {
     switch (kind) {
     case key::disk_option:
+    case key::disk_flag:
+    case key::disk_no_flag:
         return options::section::disk;
     case key::net_option:
+    case key::net_flag:
+    case key::net_no_flag:
         return options::section::net;
     case key::resource_option:
         return options::section::resource;
     default:
-        return std::nullopt;
+        return std::nullopt; // none of the engine's
     }
 }
 
@@ -111,6 +115,7 @@ bool parser::parse_option(const option_section& section, resource& owner, option
         } else {
             parse_flag(into.back());
         }
+        warn_if_meaningless(into.back(), row->id);
         return true;
     }
     if (row->id == section.delegate) {
@@ -198,12 +203,33 @@ void parser::check_table_value(option& row, key kind) {
         return;
     }
     const auto normal = options::normalise(*known, *row.value);
+    warn_if_meaningless(row, kind);
     if (!normal) {
         state_.diag.error(row.at, normal.error().what);
     } else if (row.name == "protocol") {
         row.value = *normal;
     } else if (known->clamped) {
         warn_if_clamped(row, *known);
+    }
+}
+
+// Accepted because files of DRBD have it; whoever set it on purpose has to know that it does
+// nothing.
+void parser::warn_if_meaningless(const option& row, key kind) {
+    if (state_.from_show || state_.stopped) {
+        return;
+    }
+    const auto warn = [&](std::string_view why) {
+        state_.diag.warn(row.at, fmt::format("{} has no effect here: {}", row.name, why));
+    };
+    if (row.name == "use-bmbv") {
+        warn("there is no merge function of a backing device to ask");
+        return;
+    }
+    const options::option_row* known = options::find(*table_section(kind), row.name);
+    if (known != nullptr && known->effect == options::effect::meaningless_here &&
+        !options::same_value(*known, row.value.value_or("yes"), known->default_text)) {
+        warn(known->reason);
     }
 }
 

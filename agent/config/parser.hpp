@@ -94,6 +94,7 @@ private:
     option parse_valued(const reserved_word& row);
     void check_value(option& row, key kind);
     void check_table_value(option& row, key kind);
+    void warn_if_meaningless(const option& row, key kind);
     void warn_if_clamped(const option& row, const options::option_row& known);
 
     // parse_host.cpp

@@ -39,6 +39,8 @@ void validate(const document& doc, resource& owner, bool forgiving, diagnostics&
 // discard-node-NAME by discard-local or discard-remote.
 void translate_names(const document& doc, resource& owner, const std::string& node_name,
                      bool forgiving, diagnostics& found);
+// After that: no volume may wait for itself by resync-after, over whatever resources.
+void check_resync_cycles(const document& doc, diagnostics& found);
 
 // Finds `NAME`, `NAME/VOLUME` among the resources that this node has. Null where there is none; a
 // volume only if one was asked for.

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -144,6 +146,37 @@ void translate_names(const document& doc, resource& owner, const std::string& no
         if (names_a_node(row)) {
             const bool mine = row.value->substr(by_node.size()) == node_name;
             row.value = mine ? "discard-local" : "discard-remote";
+        }
+    }
+}
+
+void check_resync_cycles(const document& doc, diagnostics& found) {
+    std::map<std::string, const option*> after; // by minor
+    for (const auto& owner : doc.resources) {
+        if (owner->ignored || owner->me == nullptr) {
+            continue;
+        }
+        for (const volume& row : owner->me->volumes) {
+            const option* one = find_last_option(row.disk_options, "resync-after");
+            if (one != nullptr && row.minor && *one->value != "-1") {
+                after.emplace(std::to_string(*row.minor), one);
+            }
+        }
+    }
+    for (const auto& [minor, first] : after) {
+        std::string chain = minor;
+        auto next = after.find(minor);
+        for (std::size_t steps = 0; next != after.end() && steps < after.size(); ++steps) {
+            const std::string& wanted = *next->second->value;
+            chain += " -> " + wanted;
+            if (wanted == minor) {
+                found.error(first->at,
+                            fmt::format("resync-after: minor {} would wait for itself ({}): leave "
+                                        "the option out of one of these devices",
+                                        minor, chain));
+                return;
+            }
+            next = after.find(wanted);
         }
     }
 }

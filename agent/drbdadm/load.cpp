@@ -66,6 +66,12 @@ result<> resolve(session& run) {
             return invalid();
         }
     }
+    if (!is_dump(*run.request.what)) {
+        config::check_resync_cycles(run.doc, run.found);
+    }
+    if (!run.found.valid()) {
+        return invalid();
+    }
     return {};
 }
 

@@ -114,7 +114,7 @@ int wait_for_all_connections(session& run) {
     waiters all;
     start_all(run, all);
     const bool terminal = !run.forgiving;
-    const unsigned refresh = std::max(run.doc.global.dialog_refresh_s, 1U);
+    const unsigned refresh = run.doc.global.dialog_refresh_s; // 0: never
     const auto start = clock::now();
     const auto seconds = [&] {
         return std::chrono::duration_cast<std::chrono::seconds>(clock::now() - start).count();
@@ -138,7 +138,7 @@ int wait_for_all_connections(session& run) {
             asked = true;
         } else if (answer == "yes\n") {
             all.stop();
-        } else if (terminal && (seconds() % refresh == 0 || !answer.empty())) {
+        } else if (terminal && ((refresh != 0 && seconds() % refresh == 0) || !answer.empty())) {
             fmt::print("\r To abort waiting enter 'yes' [{:4d}]: ", seconds());
         }
         std::fflush(stdout);

@@ -241,7 +241,11 @@ message describe_outcome(std::string_view object, const control::reply& end) {
     const bool agreed =
         end.is_state_change && end.code >= static_cast<int>(state::verdict::success);
     if (end.ok || agreed) {
-        return {};
+        message said;
+        for (const std::string& line : end.info) {
+            said.text += fmt::format("{}: {}\n", object, line);
+        }
+        return said;
     }
     if (end.is_state_change) {
         return refused_state(object, end);
