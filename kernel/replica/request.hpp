@@ -52,14 +52,14 @@ struct app_request : list_hook<in_waiting>, list_hook<in_epoch>, list_hook<in_vo
     bool net_done = true;    // covered by a barrier ack, or the peer has no part in it
     bool peer_lacks = false; // its bits were set because the peer does not get it
     bool may_set_in_sync = false;
-    bool postponed = false;     // lost against the other Primary's write: begins again behind it
-    bool started = false;       // past all waiting: on its way to disk and peer
-    bool on_disk = false;       // our disk has it (and its memory)
-    bool completed = false;     // reported to the front end
-    bool extent_held = false;   // a reference in the activity log
+    bool postponed = false;   // lost against the other Primary's write: begins again behind it
+    bool started = false;     // past all waiting: on its way to disk and peer
+    bool on_disk = false;     // our disk has it (and its memory)
+    bool completed = false;   // reported to the front end
+    bool extent_held = false; // a reference in the activity log
     bool counted_in_flight = false; // see congestion
-    std::uint64_t ticket = 0;   // of the activity log
-    std::uint64_t block_id = 0; // what the peer echoes; 0 while unused
+    std::uint64_t ticket = 0;       // of the activity log
+    std::uint64_t block_id = 0;     // what the peer echoes; 0 while unused
     interval_set::node interval;
     epoch* of = nullptr;
     disk_request disk;

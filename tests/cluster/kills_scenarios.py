@@ -124,7 +124,8 @@ class Story:
     def boot(self, node):
         node.start()
         node.write("/etc/drbd.conf", resource_text(
-            "r0", self.cluster.nodes, net="ping-int 1; ping-timeout 5; connect-int 1;"))
+            "r0", self.cluster.nodes, net="ping-int 1; ping-timeout 5; connect-int 1;",
+            disk_options="c-min-rate 0;"))  # the writer never pauses, and a resync has to end
 
     def new_writer(self):
         return Writer(self.primary, self.account, self.dice.randrange(1 << 30))

@@ -79,9 +79,31 @@ void disk::submit(replica::disk_request& request,
                              request.offset, sectors_));
     }
     check_overlap(request);
+    count(request);
     const std::uint64_t id = next_id_++;
     under_way_.emplace(id, pending{&request, std::move(ended), stamp_});
     schedule(id);
+}
+
+void disk::count(const replica::disk_request& request) {
+    switch (request.op) {
+    case operation::read:
+        ++counters.reads;
+        break;
+    case operation::write:
+        ++counters.writes;
+        counters.fua_writes += request.fua ? 1 : 0;
+        break;
+    case operation::flush:
+        ++counters.flushes;
+        break;
+    case operation::discard:
+        ++counters.discards;
+        break;
+    case operation::write_zeroes:
+        ++counters.zeroes;
+        break;
+    }
 }
 
 // Two writes to the same place at a time end in an unknown order: the engine must not do that.

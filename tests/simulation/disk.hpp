@@ -41,6 +41,15 @@ struct disk_sabotage {
     bool ignore_fua = false;
 };
 
+struct disk_counters {
+    std::uint64_t reads = 0;
+    std::uint64_t writes = 0;
+    std::uint64_t fua_writes = 0; // of these
+    std::uint64_t flushes = 0;
+    std::uint64_t discards = 0;
+    std::uint64_t zeroes = 0;
+};
+
 class disk {
 public:
     disk(event_queue& events, random_source& random, std::uint64_t sectors);
@@ -54,6 +63,7 @@ public:
     void grow(std::uint64_t sectors);
     disk_faults faults;
     disk_sabotage sabotage;
+    disk_counters counters; // requests submitted
 
     // `ended` reports to the node; it is not called if the machine crashed meanwhile.
     void submit(replica::disk_request& request,
@@ -100,6 +110,7 @@ private:
         void operator()(void* memory) const noexcept { std::free(memory); }
     };
 
+    void count(const replica::disk_request& request);
     void schedule(std::uint64_t id);
     void finish(std::uint64_t id);
     void apply(const replica::disk_request& request, bool durable, bool torn);

@@ -224,6 +224,14 @@ void node::answer_helper(std::uint64_t incarnation, std::uint64_t id, int exit_c
     }
 }
 
+void node::show_minor_busy(std::uint32_t minor, bool busy) {
+    if (busy) {
+        shown_busy.insert(minor);
+    } else {
+        shown_busy.erase(minor);
+    }
+}
+
 void node::changed() {
     const replica_scope scope(false);
     if (on_changed && resource_ != nullptr) {

@@ -118,6 +118,9 @@ public:
     // The time limit of handlers.
     instant helper_limit = 300'000'000'000;
     bool device_in_use = false;
+    // Minors that sync: of other resources of this machine, and our own.
+    std::set<std::uint32_t> busy_elsewhere;
+    std::set<std::uint32_t> shown_busy;
     // Called for each line of the log, if set.
     std::function<void(unsigned side, std::string_view text)> on_log;
     std::function<void(client_request&)> on_abandoned; // a crash took it
@@ -173,6 +176,8 @@ public:
         sizes_[volume] = sectors;
     }
     void role_changed(state::role) override {}
+    bool minor_is_busy(std::uint32_t minor) override { return busy_elsewhere.contains(minor); }
+    void show_minor_busy(std::uint32_t minor, bool busy) override;
     void run_helper(const replica::helper_call& call) override;
     void limit_helper(std::uint64_t id) override;
     void changed() override;

@@ -246,6 +246,39 @@ void what_is_in_flight_goes_to_the_fill_target(void**) {
     assert_true(subject.in_flight_max() < 2048 + 20480 + 20480 / 4);
 }
 
+// On a slow line, when it has settled.
+std::uint64_t settled_in_flight(const disk_options& options) {
+    simulation subject(options, 40000, 2 * mib, millisecond);
+    subject.run_until(subject.now() + 60 * second);
+    subject.forget_in_flight_max();
+    subject.run_until(subject.now() + 20 * second);
+    return subject.in_flight_max();
+}
+
+void a_larger_fill_target_keeps_more_in_flight(void**) {
+    disk_options options;
+    options.c_fill_target_sectors = 800;
+    const auto little = settled_in_flight(options);
+    options.c_fill_target_sectors = 16000;
+    const auto much = settled_in_flight(options);
+    print_message("# fill target 800 and 16000: %lu and %lu\n", static_cast<unsigned long>(little),
+                  static_cast<unsigned long>(much));
+    assert_true(little < 2000);
+    assert_true(much > 12000 && much < 24000);
+}
+
+void a_longer_delay_target_keeps_more_in_flight(void**) {
+    disk_options options;
+    options.c_fill_target_sectors = 0;
+    options.c_delay_target_ds = 2;
+    const auto little = settled_in_flight(options);
+    options.c_delay_target_ds = 40;
+    const auto much = settled_in_flight(options);
+    print_message("# delay target 0.2 s and 4 s: %lu and %lu\n", static_cast<unsigned long>(little),
+                  static_cast<unsigned long>(much));
+    assert_true(much > 4 * little);
+}
+
 void the_application_goes_first(void**) {
     disk_options options;
     options.c_min_rate_kib = 1000;
@@ -322,6 +355,8 @@ int main() {
         cmocka_unit_test(every_link_is_used),
         cmocka_unit_test(a_link_that_slows_down_is_not_flooded),
         cmocka_unit_test(what_is_in_flight_goes_to_the_fill_target),
+        cmocka_unit_test(a_larger_fill_target_keeps_more_in_flight),
+        cmocka_unit_test(a_longer_delay_target_keeps_more_in_flight),
         cmocka_unit_test(the_application_goes_first),
         cmocka_unit_test(a_minimum_rate_of_0_never_throttles),
         cmocka_unit_test(a_little_application_io_does_not_throttle),
