@@ -247,6 +247,11 @@ void peer_writes::received(peer_request& write) {
         open->holds_later = true;
         ++holding_;
     }
+    if (for_diskless_primary(target)) {
+        // At its arrival: the write may wait here until the Primary has a disk again, and what that
+        // one lacks is compared before.
+        note_for_diskless_primary(write);
+    }
     ++target.counters.unacked;
     if ((write.flags & data_flag::send_receive_ack) != 0) {
         send_ack(write, command::recv_ack);
@@ -359,17 +364,24 @@ void peer_writes::retry_overlaps(volume& target) {
     }
 }
 
+bool peer_writes::for_diskless_primary(const volume& target) {
+    return target.disk != nullptr && target.state.peer_role == role::primary &&
+           target.state.peer_disk < disk::inconsistent;
+}
+
+// The Primary has no disk: we remember for it what its disk will lack.
+void peer_writes::note_for_diskless_primary(peer_request& write) {
+    write.target->disk->bits.set(write.sector, write.sectors());
+    write.flags &= ~data_flag::may_set_in_sync;
+}
+
 void peer_writes::enter_log(peer_request& write) {
     volume& target = *write.target;
-    const bool for_diskless_primary =
-        target.state.peer_role == role::primary && target.state.peer_disk < disk::inconsistent;
-    if (!for_diskless_primary) {
+    if (!for_diskless_primary(target)) {
         submit(write);
         return;
     }
-    // The Primary has no disk: we remember for it what its disk will lack.
-    target.disk->bits.set(write.sector, write.sectors());
-    write.flags &= ~data_flag::may_set_in_sync;
+    note_for_diskless_primary(write);
     if (!target.options.al_updates || target.log_suspended || target.disk->log == nullptr) {
         submit(write);
         return;

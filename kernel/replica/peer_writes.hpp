@@ -122,6 +122,8 @@ private:
     bool answer_missing(const peer_request& write) const;
     bool conflicts(peer_request& write, bool& answered);
     void enter_log(peer_request& write);
+    static bool for_diskless_primary(const volume& target);
+    static void note_for_diskless_primary(peer_request& write);
     void submit(peer_request& write);
     void done(peer_request& write, int error);
     void left_epoch(peer_request& write);
