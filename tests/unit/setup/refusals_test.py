@@ -17,7 +17,8 @@ UNREACHABLE = {
     137: "drbdsetup sends nothing that the engine does not know",
     140: "needs a machine without memory", 142: "what is known is a digest, but for 121",
     145: "what is known is a digest, but for 121", 147: "what is known is a digest, but for 121",
-    133: "resync-after is not offered", 156: "resync-after is not offered",
+    132: "the range of the option ends where minor numbers do",
+    156: "a resync has to wait for another one just then (simulation_resync_order)",
     153: "needs a peer of protocol 92 or older", 163: "needs a peer of protocol 99 or older",
     166: "the layout of the activity log does not change online",
     167: "the layout of the activity log does not change online",
@@ -57,7 +58,7 @@ TEXTS = {
     124: "Device is attached to a disk (use detach first)",
     125: "Device has a net-config (use disconnect first)", 127: "Device minor not allocated",
     130: "Resize not allowed during resync.", 131: "Need one Primary node to resize.",
-    132: "The resync-after minor number is invalid",
+    133: "This would cause a resync-after dependency cycle",
     134: "Sync-pause flag is already set", 135: "Sync-pause flag is already cleared",
     138: "Device does not have a disk-config", 139: "Protocol C required",
     141: "The 'data-integrity-alg' you specified is not known in the kernel.",
@@ -215,7 +216,7 @@ class Refusals(EngineTest):
         self.refused(host, 143, "resource-options", "r0", "--cpu-mask=xyz")
         host.attach(host.new_disk(), "--fencing=resource-and-stonith")
         self.refused(host, 154, *connect, "--protocol=A")
-        self.refused(host, 132, "disk-options", host.minor(), "--resync-after=1000000")
+        self.refused(host, 133, "disk-options", host.minor(), f"--resync-after={host.minor()}")
 
     def test_a_lone_node_refuses_what_needs_data_or_a_peer(self):
         host = self.lone()
