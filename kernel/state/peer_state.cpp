@@ -119,8 +119,9 @@ adoption adopt_peer_state(const peer_state_facts& facts, const peer_state_view& 
 
 bool cannot_thaw(const volume_state& own, const peer_state_view& view, connection next,
                  bool generation_pending) {
-    return view.peer_disk == disk::consistent && own.suspended() && generation_pending &&
-           next == connection::connected && own.connection < connection::connected;
+    const bool restarted = view.peer_disk == disk::consistent || view.peer_disk == disk::outdated;
+    return restarted && own.suspended() && generation_pending && next == connection::connected &&
+           own.connection < connection::connected;
 }
 
 bool forced_by_peer(const volume_state& before, const volume_state& after) {

@@ -64,8 +64,9 @@ adoption adopt_peer_state(const peer_state_facts& facts, const peer_state_view& 
                           connection next, disk own_negotiated);
 
 // Frozen writes are sent again to a peer that was away for a moment, never to one that has been
-// restarted meanwhile (only Consistent): then they are given up, a new generation is made, and the
-// connection is dropped as a ProtocolError. generation_pending: see new_generation::when_resumed.
+// restarted meanwhile (only Consistent, or Outdated by a fence-peer handler since): it may have
+// lost what it acknowledged. Then they are given up, a new generation is made, and the connection
+// is dropped as a ProtocolError. generation_pending: see new_generation::when_resumed.
 bool cannot_thaw(const volume_state& own, const peer_state_view& view, connection next,
                  bool generation_pending);
 
