@@ -223,8 +223,9 @@ void state_changes::clean_up_link() {
             each->peer_uuids.reset();
         }
     }
-    // With I/O frozen the log is kept: the peer may come back and get it again.
-    if (!all_.common.suspended()) {
+    // Frozen for want of the peer, the log is kept: it may come back and get it again. Suspended by
+    // hand nothing waits for the peer: what it lacks is marked now, for the handshake to see.
+    if (!all_.common.suspended_fencing && !all_.common.suspended_no_data) {
         all_.epochs.give_up_peer();
     }
     for (auto& [number, each] : all_.volumes) {

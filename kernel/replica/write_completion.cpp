@@ -159,7 +159,7 @@ bool write_path::gate_closed(const app_request& request) const {
     const bool we_lack = request.is_write() && request.local != local_part::done;
     // What one of the two lacks is not reported while the question is open whether that one still
     // counts; what the peer lacks, not before our generation says so.
-    return (peer_lacks && target.generation_stores > 0) ||
+    return (peer_lacks && (target.generation_stores > 0 || target.new_generation_due)) ||
            ((peer_lacks || we_lack) && target.state.suspended_fencing);
 }
 
