@@ -266,7 +266,8 @@ void parser::parse_usage_count() {
     switch (word()) {
     case key::yes:
         state_.doc.global.usage_count = usage_count::yes;
-        state_.diag.warn(statement_, "usage-count yes has no effect here: nothing is ever reported "
+        // Every installation has it: said to who looks at the file, not with each command.
+        state_.diag.hint(statement_, "usage-count yes has no effect here: nothing is ever reported "
                                      "to anybody");
         return;
     case key::no:

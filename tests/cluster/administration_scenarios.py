@@ -286,7 +286,8 @@ def io_is_frozen_and_let_go(pair):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: " ap:1 " in node.run("drbdsetup", "proc"), "the write to be waiting")
-        expect(" C s----" in node.run("drbdsetup", "proc"), node.run("drbdsetup", "proc"))
+        # As DRBD has it, whatever is frozen is congested, too.
+        expect(" C s---d" in node.run("drbdsetup", "proc"), node.run("drbdsetup", "proc"))
         expect(writer.poll() is None, "a write was completed while I/O was suspended")
         node.run("drbdadm", "resume-io", "r0")
         expect(writer.wait(timeout=20) == 0, "the write failed")

@@ -377,7 +377,8 @@ def the_rate_is_taken_over_from_the_file(session):
         expect("resync-rate" in node.run("drbdsetup", "show", "drbd0")
                and "51200k" in node.run("drbdsetup", "show", "drbd0"),
                node.run("drbdsetup", "show", "drbd0"))
-        expect(node.run("drbdadm", "adjust", "drbd0") == "", "a second adjust does something")
+        again = node.run("drbdadm", "adjust", "drbd0")
+        expect(again == "", f"a second adjust does something:\n{again}")
 
 
 def one_word_tells_the_state(session):

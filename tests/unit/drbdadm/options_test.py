@@ -151,8 +151,10 @@ def usage_count_asks_nobody(bench):
         bench.configure(more_global=f"usage-count {word};")
         done = bench.run("create-md", "r0")
         equal(done.returncode, 0)
-        equal("usage-count yes has no effect here" in done.stderr, word == "yes")
         assert "survey" not in done.stdout + done.stderr
+        assert "usage-count" not in done.stderr
+        said = bench.run("sh-nop").stderr
+        equal("usage-count yes has no effect here" in said, word == "yes")
     bench.configure(more_global="usage-count maybe;")
     equal(bench.run("create-md", "r0").returncode, 10)
 
