@@ -235,7 +235,9 @@ void resync_runner::at_change(volume& target, const state::volume_state& before,
 // --- the target asks ---
 
 void resync_runner::tick(volume& target) {
-    if (target.state.connection == connection::sync_source) {
+    if (target.state.connection == connection::sync_source ||
+        target.state.connection == connection::paused_sync_s) {
+        // Paused, too: what was asked before holds up the target's own writes to these blocks.
         serve_throttled(target);
         return;
     }

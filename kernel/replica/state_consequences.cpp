@@ -61,6 +61,14 @@ void state_changes::after_thaw(volume& target, const state::volume_state& before
                        state::change_kind::hard);
             if (established) {
                 all_.epochs.send_again();
+            } else if (!all_.is_connected() && !all_.common.suspended()) {
+                // The own disk is enough to go on, with a generation of its own.
+                for (auto& [number, each] : all_.volumes) {
+                    if (each->new_generation_due) {
+                        make_new_generation(*each);
+                    }
+                }
+                all_.epochs.give_up_peer();
             }
             all_.writes.thawed();
         }
