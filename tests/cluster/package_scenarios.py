@@ -154,11 +154,12 @@ def every_program_of_it_runs(machine):
 
 def nothing_is_installed_outside_of_the_usual_places(machine):
     for each in machine.installed:
-        expect(each.startswith(("/etc/drbd", "/usr/")) or each in ("/.", "/etc", "/usr"),
+        expect(each.startswith(("/etc/drbd", "/usr/"))
+               or each in ("/.", "/etc", "/usr", "/etc/init.d", "/etc/init.d/drbd"),
                f"the package has {each}")
     conffiles = machine.run("dpkg-query --show -f '${Conffiles}' lockstep").split()[::2]
     for each in sorted(machine.installed):
-        if each.startswith("/etc/drbd.") and each.endswith("conf"):
+        if each == "/etc/init.d/drbd" or (each.startswith("/etc/drbd.") and each.endswith("conf")):
             expect(each in conffiles, f"{each} is no conffile: an upgrade would replace it")
 
 
@@ -187,7 +188,8 @@ def its_removal_leaves_conffiles_and_what_is_known_of_disks(machine):
     expect("lockstep" not in running, f"after down there runs {running}")
     machine.run("dpkg --remove lockstep")
     left = machine.files() - machine.before
-    allowed = {"/etc/drbd.conf", "/etc/drbd.d", "/etc/drbd.d/global_common.conf"}
+    allowed = {"/etc/drbd.conf", "/etc/drbd.d", "/etc/drbd.d/global_common.conf",
+               "/etc/init.d/drbd"}
     expect({each for each in left if not each.startswith("/var/lib/drbd")} <= allowed,
            f"left: {sorted(left - allowed)}")
 
