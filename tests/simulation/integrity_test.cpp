@@ -228,7 +228,7 @@ void bits_found_between_two_secondaries_are_resynced(void**) {
     it.data_areas_are_equal();
 }
 
-void a_wrong_secret_is_refused_by_both(void**) {
+void a_wrong_secret_makes_no_connection_and_both_say_so(void**) {
     for (const char* algorithm : {"sha1", "sha256", "md5"}) {
         auto settings = simulation::small_pair();
         settings.net.cram_hmac_alg = algorithm;
@@ -278,7 +278,7 @@ int main() {
         cmocka_unit_test(a_verify_ends_when_a_disk_becomes_inconsistent),
         cmocka_unit_test(writes_during_a_verify_raise_no_false_alarm),
         cmocka_unit_test(bits_found_between_two_secondaries_are_resynced),
-        cmocka_unit_test(a_wrong_secret_is_refused_by_both),
+        cmocka_unit_test(a_wrong_secret_makes_no_connection_and_both_say_so),
     };
     return cmocka_run_group_tests_name("simulation_integrity", tests, nullptr, nullptr);
 }
