@@ -32,8 +32,9 @@ class Demo:
         found += [f"{loop}: {behind}" for loop, behind in leftovers.loop_devices()
                   if behind.startswith(self.cluster.directory + "/")]
         # Every process of a node has the stage laid over its /usr.
-        found += [f"process {pid}" for pid in map(int, run("pgrep", "lockstep").stdout.split())
-                  if self.is_ours(pid)] if run("pgrep", "lockstep", check=False).stdout else []
+        found += [f"process {pid}"
+                  for pid in map(int, run("pgrep", "lockstep", check=False).stdout.split())
+                  if self.is_ours(pid)]
         return found
 
     def is_ours(self, pid):

@@ -19,6 +19,7 @@ import ctypes
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -292,11 +293,12 @@ class Cluster:
 
     def __enter__(self):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+        self.taken = self.take_name()
         leftovers.clear(self.directory, self.hub)
         self.guard = subprocess.Popen(
             [sys.executable, "-B", leftovers.__file__, self.directory, self.hub],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-            start_new_session=True)
+            start_new_session=True, pass_fds=[self.taken.fileno()])
         os.makedirs(self.directory)
         run("ip", "netns", "add", self.hub)
         run("ip", "-n", self.hub, "link", "add", "br0", "type", "bridge", "stp_state", "0",
@@ -305,6 +307,19 @@ class Cluster:
         run("ip", "-n", self.hub, "link", "set", "br0", "up")
         run("ip", "-n", self.hub, "link", "set", "lo", "up")
         return self
+
+    def take_name(self):
+        """It is ours while this is open, here or in the guard: the guard of one that was killed may
+        still clear up. An abstract address, since that leaves nothing behind."""
+        taken = socket.socket(socket.AF_UNIX)
+
+        def free():
+            with contextlib.suppress(OSError):
+                taken.bind(f"\0{self.hub}")
+                return True
+            return False
+        until(free, f"the end of another run of {self.name}", 60)
+        return taken
 
     def __exit__(self, *_):
         for each in self.nodes:
@@ -320,6 +335,7 @@ class Cluster:
         self.tell_guard("done")
         self.guard.stdin.close()
         self.guard.wait()
+        self.taken.close()
 
     def tell_guard(self, line):
         self.guard.stdin.write(line + "\n")
