@@ -96,9 +96,13 @@ json address_json(const std::string& normal) {
 
 json connection_json(const control::snapshot& from) {
     bool congested = false;
+    std::uint64_t application_in_flight = 0; // sectors, as in DRBD 9
+    std::uint64_t resync_in_flight = 0;
     json peer_devices = json::array();
     for (const control::volume_snapshot& volume : from.volumes) {
         congested = congested || volume.congested;
+        application_in_flight += volume.application_in_flight_sectors;
+        resync_in_flight += volume.resync_in_flight_sectors;
         peer_devices.push_back(peer_device_json(volume));
     }
     const bool established = from.connection >= state::connection::wf_report_params;
@@ -111,6 +115,8 @@ json connection_json(const control::snapshot& from) {
             {"congested", congested},
             {"peer-role", state::name(from.peer_role)},
             {"tls", false},
+            {"ap-in-flight", application_in_flight},
+            {"rs-in-flight", resync_in_flight},
             {"paths", json::array({path})},
             {"peer_devices", peer_devices}};
 }

@@ -55,6 +55,8 @@ struct volume_status {
     std::uint32_t pending = 0;
     std::uint32_t unacked = 0;
     std::uint32_t upper_pending = 0;
+    std::uint64_t application_in_flight_sectors = 0; // sent to the peer, not acknowledged
+    std::uint64_t resync_in_flight_sectors = 0;      // asked of the peer, for a resync or a verify
     std::uint32_t epochs = 0;
     char write_ordering = 'f'; // b, f, d or n
     std::uint64_t out_of_sync_kib = 0;

@@ -126,6 +126,8 @@ volume_status view_volume(const machinery& all, const volume& target) {
     out.pending = target.counters.net_pending + target.run.in_flight;
     out.unacked = target.counters.unacked;
     out.upper_pending = target.counters.application;
+    out.application_in_flight_sectors = target.application_in_flight_sectors;
+    out.resync_in_flight_sectors = target.run.in_flight_sectors;
     out.epochs = std::max<std::uint32_t>(1, all.peers.epochs());
     out.congested = all.link.queued_bytes(channel::data) > (1U << 20);
     out.progress = progress_of(all, target);

@@ -29,6 +29,8 @@ void copy_counters(const replica::volume_status& from, volume_snapshot& into) {
     into.pending = from.pending;
     into.unacked = from.unacked;
     into.upper_pending = from.upper_pending;
+    into.application_in_flight_sectors = from.application_in_flight_sectors;
+    into.resync_in_flight_sectors = from.resync_in_flight_sectors;
     into.epochs = from.epochs;
     into.was_degraded = from.was_degraded;
     into.write_ordering = from.write_ordering;

@@ -59,6 +59,8 @@ struct volume_snapshot {
     std::uint32_t pending = 0;
     std::uint32_t unacked = 0;
     std::uint32_t upper_pending = 0;
+    std::uint64_t application_in_flight_sectors = 0;
+    std::uint64_t resync_in_flight_sectors = 0;
     std::uint32_t epochs = 0;
     char write_ordering = 'f'; // b, f, d or n
     std::uint64_t out_of_sync_kib = 0;

@@ -45,6 +45,8 @@ constexpr auto volume_table = std::make_tuple(
     named{"lower-pending", &volume_snapshot::lower_pending},
     named{"pending", &volume_snapshot::pending}, named{"unacked", &volume_snapshot::unacked},
     named{"upper-pending", &volume_snapshot::upper_pending},
+    named{"ap-in-flight", &volume_snapshot::application_in_flight_sectors},
+    named{"rs-in-flight", &volume_snapshot::resync_in_flight_sectors},
     named{"epochs", &volume_snapshot::epochs},
     named{"out-of-sync", &volume_snapshot::out_of_sync_kib},
     named{"al-suspended", &volume_snapshot::al_suspended},

@@ -202,7 +202,7 @@ void check_status(const json& resource) {
                 "written", "al-writes", "bm-writes", "upper-pending", "lower-pending"});
     const json& connection = resource.at("connections").at(0);
     check_keys(connection, {"peer-node-id", "name", "connection-state", "congested", "peer-role",
-                            "tls", "paths", "peer_devices"});
+                            "tls", "ap-in-flight", "rs-in-flight", "paths", "peer_devices"});
     check_keys(connection.at("paths").at(0), {"this_host", "remote_host", "established"});
     check_keys(connection.at("peer_devices").at(0),
                {"volume", "replication-state", "peer-disk-state", "peer-client", "resync-suspended",

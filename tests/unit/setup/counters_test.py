@@ -15,6 +15,11 @@ class Counters(EngineTest):
                        for key in ("lo", "pe", "ua", "ap"))
         until(quiet, "the last request to end")
 
+    def in_flight(self, host):
+        """Sectors of the application, and of resyncs, that the peer has not answered yet."""
+        connection = host.status()["connections"][0]
+        return connection["ap-in-flight"], connection["rs-in-flight"]
+
     def grown(self, host, before):
         now = host.counters()
         return {key: now[key] - before[key] for key in ("ns", "nr", "dw", "dr", "al", "bm")}
@@ -86,6 +91,7 @@ class Counters(EngineTest):
         until(lambda: alpha.counters()["lo"] == 0, "alpha's disk")
         waiting = alpha.counters()
         self.assertEqual((waiting["ap"], waiting["pe"]), (1, 1))
+        self.assertEqual(self.in_flight(alpha), (8, 0))
         disks[0].freeze()
         client.begin(client.WRITE, 8192, 4096, b"z" * 4096)
         until(lambda: alpha.counters()["lo"] == 1 and alpha.counters()["ap"] == 2,
@@ -94,6 +100,31 @@ class Counters(EngineTest):
             disk.thaw()
         self.assertEqual((client.end()[0], client.end()[0]), (0, 0))
         self.settled(alpha, beta)
+        self.assertEqual(self.in_flight(alpha), (0, 0))
+
+    def test_what_a_target_has_asked_for_is_in_flight_until_it_comes(self):
+        alpha, beta = self.host("alpha"), self.host("beta")
+        for host in (alpha, beta):
+            host.create()
+        slow = alpha.frozen_disk()
+        alpha.attach(slow.path, *self.SLOW)
+        beta.attach(beta.new_disk(), *self.SLOW)
+        for host, peer in ((alpha, beta), (beta, alpha)):
+            host.connect(peer, "--protocol=C")
+        alpha.wait_for("Connected")
+        alpha.setup("primary", alpha.minor(), "--force")
+        beta.wait_for("SyncTarget")
+        slow.freeze()
+        # All that beta asked before has come, or never will; so what is asked now stays.
+        until(lambda: self.in_flight(beta)[1] > 0 and alpha.counters()["lo"] > 0,
+              "beta to wait for alpha's disk")
+        self.assertEqual(self.in_flight(beta)[0], 0)
+        self.assertEqual(self.in_flight(alpha), (0, 0))
+        slow.thaw()
+        for host in (alpha, beta):
+            host.setup("disk-options", host.minor(), *self.FAST)
+        beta.wait_for("Connected", "UpToDate/UpToDate")
+        self.assertEqual(self.in_flight(beta), (0, 0))
 
     SLOW = ("--c-plan-ahead=0", "--resync-rate=1M", "--c-min-rate=0")
     FAST = ("--c-plan-ahead=0", "--resync-rate=400M", "--c-min-rate=0")
