@@ -74,7 +74,9 @@ result<std::optional<last_known>> load_last_known(unsigned minor) {
 result<> save_last_known(unsigned minor, const last_known& value) {
     const std::string path = last_known_path(minor);
     ::mkdir(state_directory, 0700);
-    std::FILE* file = std::fopen(path.c_str(), "we");
+    // Beside it first: neither a full disk nor a crash takes what is known.
+    const std::string fresh = path + ".new";
+    std::FILE* file = std::fopen(fresh.c_str(), "we");
     if (file == nullptr) {
         return trouble("writing the last known device", path);
     }
@@ -83,8 +85,11 @@ result<> save_last_known(unsigned minor, const last_known& value) {
     good = std::fflush(file) == 0 && good;
     good = ::fsync(fileno(file)) == 0 && good;
     good = std::fclose(file) == 0 && good;
+    good = good && ::rename(fresh.c_str(), path.c_str()) == 0;
     if (!good) {
-        return trouble("writing the last known device", path);
+        const auto failed = trouble("writing the last known device", path);
+        ::unlink(fresh.c_str());
+        return failed;
     }
     return {};
 }

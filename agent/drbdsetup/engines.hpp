@@ -36,7 +36,8 @@ public:
     result<client_pointer> of_resource(const std::string& name) const;
     // Errors: 127 if no engine has the minor.
     result<client_pointer> of_minor(std::uint32_t minor) const;
-    // Addresses normalised. Errors: 162 if no engine has this connection.
+    // Addresses normalised. Errors: 162 if no engine has this connection; one that does not answer
+    // is in the way only of what no other engine has.
     result<client_pointer> of_connection(const std::string& local, const std::string& peer) const;
 
     // Every engine that runs, by resource name. One that runs and does not answer is an entry with

@@ -387,23 +387,61 @@ void a_device_without_anything_is_unconfigured(void**) {
     assert_string_equal(got.errors.c_str(), "Device is unconfigured\n");
 }
 
+// A socket that accepts and never says anything.
+class hung_engine {
+public:
+    hung_engine(const scratch_runtime& runtime, const std::string& resource)
+        : listening_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+        const std::string path = *runtime.where().prepare(resource);
+        sockaddr_un address = {};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        assert_int_equal(
+            ::bind(listening_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+        assert_int_equal(::listen(listening_, 8), 0);
+    }
+    ~hung_engine() { ::close(listening_); }
+    hung_engine(const hung_engine&) = delete;
+    hung_engine& operator=(const hung_engine&) = delete;
+
+private:
+    int listening_;
+};
+
 void an_engine_that_does_not_answer_is_named_and_the_others_are_shown(void**) {
     const scratch_runtime runtime;
     const fake_engine engine(runtime, resource());
-    // A socket that accepts and never says anything.
-    const std::string path = *runtime.where().prepare("hung");
-    const int listening = ::socket(AF_UNIX, SOCK_STREAM, 0);
-    sockaddr_un address = {};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof address.sun_path - 1);
-    assert_int_equal(::bind(listening, reinterpret_cast<const sockaddr*>(&address), sizeof address),
-                     0);
-    assert_int_equal(::listen(listening, 8), 0);
+    const hung_engine hung(runtime, "hung");
     const end got = run(runtime, {"status"});
-    ::close(listening);
     assert_int_equal(got.code, 20);
     assert_true(contains(got.output, "r0 role:Secondary"));
     assert_true(contains(got.errors, "hung: The engine did not answer in time"));
+}
+
+void engines_that_do_not_answer_are_waited_for_together(void**) {
+    const scratch_runtime runtime;
+    const fake_engine engine(runtime, resource());
+    const hung_engine hung[] = {{runtime, "h1"}, {runtime, "h2"}, {runtime, "h3"}, {runtime, "h4"}};
+    const auto began = std::chrono::steady_clock::now();
+    const end got = run(runtime, {"status"});
+    // Two seconds, not eight; a busy machine gets twice as long.
+    assert_true(std::chrono::steady_clock::now() - began < std::chrono::seconds(4));
+    for (const char* each : {"h1", "h2", "h3", "h4"}) {
+        assert_true(contains(got.errors, std::string(each) + ": The engine did not answer"));
+    }
+}
+
+void an_engine_that_does_not_answer_is_not_in_the_way_of_another_connection(void**) {
+    const scratch_runtime runtime;
+    const fake_engine engine(runtime, resource());
+    const hung_engine hung(runtime, "hung");
+    const std::string ours = "ipv4:10.0.0.1:7789";
+    assert_int_equal(run(runtime, {"disconnect", ours, "ipv4:10.0.0.2:7789"}).code, 0);
+    assert_int_equal(engine.requests().size(), 1);
+    // This one may be its own.
+    const end got = run(runtime, {"disconnect", ours, "ipv4:10.0.0.3:7789"});
+    assert_int_equal(got.code, 20);
+    assert_true(contains(got.errors, "did not answer"));
 }
 
 // Waiting.
@@ -438,6 +476,17 @@ void a_peer_that_is_outdated_is_waited_for_a_shorter_time(void**) {
     state.volumes[0].state.peer_disk = state::disk::outdated;
     const fake_engine engine(runtime, state);
     const end got = run(runtime, {"wait-connect", minor_word, "-t", "250", "-d", "200", "-o", "1"});
+    assert_int_equal(got.code, 5);
+    assert_true(got.errors.empty());
+}
+
+void a_node_that_was_alone_before_waits_a_shorter_time(void**) {
+    const scratch_runtime runtime;
+    control::snapshot state = resource();
+    samples::set_connection(state, state::connection::wf_connection);
+    state.volumes[0].was_degraded = true;
+    const fake_engine engine(runtime, state);
+    const end got = run(runtime, {"wait-connect", minor_word, "-t", "250", "-d", "1", "-o", "1"});
     assert_int_equal(got.code, 5);
     assert_true(got.errors.empty());
 }
@@ -671,9 +720,12 @@ int main() {
         cmocka_unit_test(one_word_commands_print_local_then_peer),
         cmocka_unit_test(a_device_without_anything_is_unconfigured),
         cmocka_unit_test(an_engine_that_does_not_answer_is_named_and_the_others_are_shown),
+        cmocka_unit_test(engines_that_do_not_answer_are_waited_for_together),
+        cmocka_unit_test(an_engine_that_does_not_answer_is_not_in_the_way_of_another_connection),
         cmocka_unit_test(wait_connect_ends_when_connected),
         cmocka_unit_test(wait_connect_gives_up_after_its_time_with_exit_5),
         cmocka_unit_test(a_peer_that_is_outdated_is_waited_for_a_shorter_time),
+        cmocka_unit_test(a_node_that_was_alone_before_waits_a_shorter_time),
         cmocka_unit_test(longer_special_timeouts_are_cut_with_a_word),
         cmocka_unit_test(without_a_connection_nobody_waits_unless_told_to),
         cmocka_unit_test(wait_sync_waits_for_the_end_of_the_sync),
