@@ -25,7 +25,8 @@ constexpr std::int64_t notice_ms = 1500;
 // spin up say, are waited for.
 constexpr std::uint64_t silence_ms_max = 5000;
 
-result<int> connect_to(const std::string& path, const std::string& resource) {
+result<int> connect_to(const std::string& path, const std::string& resource,
+                       std::int64_t deadline_ms) {
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof address.sun_path) {
@@ -39,10 +40,9 @@ result<int> connect_to(const std::string& path, const std::string& resource) {
     }
     // A full backlog means an engine that does not accept; it gets the same patience as one that
     // does not answer.
-    const std::int64_t deadline = now_ms() + patience_ms;
     while (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         const int problem = errno;
-        if (problem == EAGAIN && now_ms() < deadline) {
+        if (problem == EAGAIN && now_ms() < deadline_ms) {
             ::poll(nullptr, 0, 20);
             continue;
         }
@@ -74,14 +74,26 @@ engine_client::~engine_client() {
 
 result<std::unique_ptr<engine_client>> engine_client::open(const control::runtime_directory& where,
                                                            const std::string& resource) {
-    const result<int> socket = connect_to(where.control_socket(resource), resource);
+    const std::int64_t deadline = now_ms() + patience_ms;
+    auto made = begin(where, resource, deadline);
+    if (made) {
+        if (const result<> greeted = (*made)->greeted(deadline); !greeted) {
+            return tl::unexpected<error>(greeted.error());
+        }
+    }
+    return made;
+}
+
+result<std::unique_ptr<engine_client>> engine_client::begin(const control::runtime_directory& where,
+                                                            const std::string& resource,
+                                                            std::int64_t deadline_ms) {
+    const result<int> socket = connect_to(where.control_socket(resource), resource, deadline_ms);
     if (!socket) {
         return tl::unexpected<error>(socket.error());
     }
     std::unique_ptr<engine_client> made(new engine_client(*socket, resource));
-    const result<> greeted = made->greet();
-    if (!greeted) {
-        return tl::unexpected<error>(greeted.error());
+    if (const result<> sent = made->greet(); !sent) {
+        return tl::unexpected<error>(sent.error());
     }
     return made;
 }
@@ -95,7 +107,11 @@ result<> engine_client::greet() {
     if (::send(socket_, line.data(), line.size(), MSG_NOSIGNAL) < 0) {
         return fail("The engine ended while it was asked", resource_, {}, error_engine_gone);
     }
-    const result<control::server_message> first = receive(now_ms() + patience_ms);
+    return {};
+}
+
+result<> engine_client::greeted(std::int64_t deadline_ms) {
+    const result<control::server_message> first = receive(deadline_ms);
     if (!first) {
         return tl::unexpected<error>(first.error());
     }

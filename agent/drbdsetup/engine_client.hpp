@@ -37,6 +37,11 @@ public:
     // Connects and exchanges greetings, within two seconds.
     static result<std::unique_ptr<engine_client>> open(const control::runtime_directory& where,
                                                        const std::string& resource);
+    // The same in two steps, for many engines at a time: greeted() is due before anything is asked.
+    static result<std::unique_ptr<engine_client>> begin(const control::runtime_directory& where,
+                                                        const std::string& resource,
+                                                        std::int64_t deadline_ms);
+    result<> greeted(std::int64_t deadline_ms);
     ~engine_client();
     engine_client(const engine_client&) = delete;
     engine_client& operator=(const engine_client&) = delete;

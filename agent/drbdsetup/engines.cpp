@@ -1,8 +1,6 @@
 #include "agent/drbdsetup/engines.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
 #include <fmt/format.h>
 
@@ -16,19 +14,22 @@ bool has_minor(const control::snapshot& state, std::uint32_t minor) {
         [&](const control::volume_snapshot& volume) { return volume.minor == minor; });
 }
 
-// How many engines are asked at the same time.
-constexpr std::size_t looks_at_once = 32;
+// All engines together have so long to take a connection and to greet.
+constexpr std::int64_t greetings_ms = 2000;
 
-// Nothing if it is only what an engine left behind.
-std::optional<sighting> look_at(const control::runtime_directory& where, const std::string& name) {
-    const result<client_pointer> opened = engine_client::open(where, name);
-    result<control::snapshot> state =
-        opened ? (*opened)->look() : tl::unexpected<error>(opened.error());
-    if (!state &&
-        (state.error().code == error_no_engine || state.error().code == error_engine_gone)) {
-        return {};
+result<control::snapshot> look_at(const result<client_pointer>& begun, std::int64_t deadline_ms) {
+    if (!begun) {
+        return tl::unexpected<error>(begun.error());
     }
-    return sighting{name, std::move(state)};
+    if (const result<> greeted = (*begun)->greeted(deadline_ms); !greeted) {
+        return tl::unexpected<error>(greeted.error());
+    }
+    return (*begun)->look();
+}
+
+bool left_behind(const result<control::snapshot>& state) {
+    return !state &&
+           (state.error().code == error_no_engine || state.error().code == error_engine_gone);
 }
 
 tl::unexpected<error> unknown_minor(std::string where) {
@@ -88,30 +89,22 @@ result<client_pointer> engines::of_connection(const std::string& local,
                 code_invalid_request);
 }
 
-// Those that do not answer are waited for together, not one after the other.
+// While one that does not greet is waited for, the others do: such ones take two seconds together.
 std::vector<sighting> engines::look_at_all() const {
+    const std::int64_t deadline = now_ms() + greetings_ms;
     const std::vector<std::string> all = names();
-    std::vector<std::optional<sighting>> seen(all.size());
-    std::atomic<std::size_t> next = 0;
-    const auto look_on = [&] {
-        for (std::size_t at = next++; at < all.size(); at = next++) {
-            seen[at] = look_at(where_, all[at]);
-        }
-    };
-    {
-        std::vector<std::jthread> others;
-        while (others.size() + 1 < std::min(all.size(), looks_at_once)) {
-            others.emplace_back(look_on);
-        }
-        look_on();
+    std::vector<result<client_pointer>> begun;
+    for (const std::string& name : all) {
+        begun.push_back(engine_client::begin(where_, name, deadline));
     }
-    std::vector<sighting> found;
-    for (std::optional<sighting>& each : seen) {
-        if (each) {
-            found.push_back(std::move(*each));
+    std::vector<sighting> seen;
+    for (std::size_t at = 0; at < all.size(); ++at) {
+        result<control::snapshot> state = look_at(begun[at], deadline);
+        if (!left_behind(state)) {
+            seen.push_back({all[at], std::move(state)});
         }
     }
-    return found;
+    return seen;
 }
 
 } // namespace lockstep::drbdsetup

@@ -13,9 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "agent/drbdsetup/program.hpp"
-#include "unit/drbdsetup/fake_engine.hpp"
-#include "unit/drbdsetup/kept_console.hpp"
+#include "unit/drbdsetup/played_run.hpp"
 
 #include "unit/cmocka.hpp"
 
@@ -25,29 +23,6 @@ using control::command;
 namespace samples = control::samples;
 
 namespace {
-
-struct end {
-    int code;
-    std::string output;
-    std::string errors;
-};
-
-end run(const scratch_runtime& runtime, std::vector<std::string> words) {
-    kept_console terminal;
-    words.insert(words.begin(), "/usr/sbin/drbdsetup");
-    const int code = run_program(words, runtime.where(), terminal);
-    return {code, terminal.output(), terminal.errors()};
-}
-
-// Minors that no real device of the machine has: their lock files are shared with it.
-constexpr unsigned test_minor = 900123;
-const std::string minor_word = "900123";
-
-control::snapshot resource() {
-    control::snapshot made = samples::resource_in_sync();
-    made.volumes[0].minor = test_minor;
-    return made;
-}
 
 control::reply state_refusal(int code) {
     control::reply refused;
@@ -62,10 +37,6 @@ control::reply config_refusal(int code) {
     refused.ok = false;
     refused.code = code;
     return refused;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 // A resource.
@@ -444,94 +415,6 @@ void an_engine_that_does_not_answer_is_not_in_the_way_of_another_connection(void
     assert_true(contains(got.errors, "did not answer"));
 }
 
-// Waiting.
-
-void wait_connect_ends_when_connected(void**) {
-    const scratch_runtime runtime;
-    control::snapshot state = resource();
-    samples::set_connection(state, state::connection::wf_connection);
-    fake_engine engine(runtime, state);
-    std::thread later([&] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
-        engine.change(
-            [](auto& now) { samples::set_connection(now, state::connection::connected); });
-    });
-    const end got = run(runtime, {"wait-connect", minor_word});
-    later.join();
-    assert_int_equal(got.code, 0);
-}
-
-void wait_connect_gives_up_after_its_time_with_exit_5(void**) {
-    const scratch_runtime runtime;
-    control::snapshot state = resource();
-    samples::set_connection(state, state::connection::wf_connection);
-    const fake_engine engine(runtime, state);
-    assert_int_equal(run(runtime, {"wait-connect", minor_word, "-t", "1"}).code, 5);
-}
-
-void a_peer_that_is_outdated_is_waited_for_a_shorter_time(void**) {
-    const scratch_runtime runtime;
-    control::snapshot state = resource();
-    samples::set_connection(state, state::connection::wf_connection);
-    state.volumes[0].state.peer_disk = state::disk::outdated;
-    const fake_engine engine(runtime, state);
-    const end got = run(runtime, {"wait-connect", minor_word, "-t", "250", "-d", "200", "-o", "1"});
-    assert_int_equal(got.code, 5);
-    assert_true(got.errors.empty());
-}
-
-void a_node_that_was_alone_before_waits_a_shorter_time(void**) {
-    const scratch_runtime runtime;
-    control::snapshot state = resource();
-    samples::set_connection(state, state::connection::wf_connection);
-    state.volumes[0].was_degraded = true;
-    const fake_engine engine(runtime, state);
-    const end got = run(runtime, {"wait-connect", minor_word, "-t", "250", "-d", "1", "-o", "1"});
-    assert_int_equal(got.code, 5);
-    assert_true(got.errors.empty());
-}
-
-void longer_special_timeouts_are_cut_with_a_word(void**) {
-    const scratch_runtime runtime;
-    control::snapshot state = resource();
-    samples::set_connection(state, state::connection::wf_connection);
-    const fake_engine engine(runtime, state);
-    const end got = run(runtime, {"wait-connect", minor_word, "-t", "1", "-d", "2", "-o", "3"});
-    assert_int_equal(got.code, 5);
-    assert_true(contains(got.errors, "degr-wfc-timeout implicitly set to wfc-timeout (1s)"));
-    assert_true(
-        contains(got.errors, "outdated-wfc-timeout implicitly set to degr-wfc-timeout (1s)"));
-}
-
-void without_a_connection_nobody_waits_unless_told_to(void**) {
-    const scratch_runtime runtime;
-    control::snapshot state = resource();
-    samples::set_connection(state, state::connection::standalone);
-    const fake_engine engine(runtime, state);
-    assert_int_equal(run(runtime, {"wait-connect", minor_word}).code, 0);
-    const end got = run(runtime, {"wait-connect", minor_word, "-t", "1", "--wait-after-sb"});
-    assert_int_equal(got.code, 5);
-    assert_true(contains(got.errors, "drbd900123 (r0[0]) is StandAlone, but I'm configured to"));
-}
-
-void wait_sync_waits_for_the_end_of_the_sync(void**) {
-    const scratch_runtime runtime;
-    control::snapshot state = resource();
-    samples::set_connection(state, state::connection::sync_target);
-    fake_engine engine(runtime, state);
-    assert_int_equal(run(runtime, {"wait-sync", minor_word, "-t", "1"}).code, 5);
-    engine.change([](auto& now) { samples::set_connection(now, state::connection::connected); });
-    assert_int_equal(run(runtime, {"wait-sync", minor_word, "-t", "60"}).code, 0);
-}
-
-void a_timeout_out_of_range_is_refused(void**) {
-    const scratch_runtime runtime;
-    const fake_engine engine(runtime, resource());
-    const end got = run(runtime, {"wait-connect", minor_word, "-t", "300001"});
-    assert_int_equal(got.code, 20);
-    assert_true(contains(got.errors, "wfc_timeout => 300001 out of range [0..300000]"));
-}
-
 // Events.
 
 void events2_follows_engines_that_come_change_and_go(void**) {
@@ -722,14 +605,6 @@ int main() {
         cmocka_unit_test(an_engine_that_does_not_answer_is_named_and_the_others_are_shown),
         cmocka_unit_test(engines_that_do_not_answer_are_waited_for_together),
         cmocka_unit_test(an_engine_that_does_not_answer_is_not_in_the_way_of_another_connection),
-        cmocka_unit_test(wait_connect_ends_when_connected),
-        cmocka_unit_test(wait_connect_gives_up_after_its_time_with_exit_5),
-        cmocka_unit_test(a_peer_that_is_outdated_is_waited_for_a_shorter_time),
-        cmocka_unit_test(a_node_that_was_alone_before_waits_a_shorter_time),
-        cmocka_unit_test(longer_special_timeouts_are_cut_with_a_word),
-        cmocka_unit_test(without_a_connection_nobody_waits_unless_told_to),
-        cmocka_unit_test(wait_sync_waits_for_the_end_of_the_sync),
-        cmocka_unit_test(a_timeout_out_of_range_is_refused),
         cmocka_unit_test(events2_follows_engines_that_come_change_and_go),
         cmocka_unit_test(events2_poll_describes_all_again_when_asked),
         cmocka_unit_test(events_of_8_3_follows_an_engine),
