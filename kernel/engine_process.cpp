@@ -224,7 +224,9 @@ result<> process::start_rooms() {
                            "LOCKSTEP_HANDLER_LIMIT=engine"};
     host::port_hooks& hooks = *this;
     ports_ = std::make_unique<host::replica_ports>(
-        host::replica_ports::parts{*loop_, *keeper_, claims_, *log_, disks, helpers}, hooks);
+        host::replica_ports::parts{*loop_, *keeper_, claims_, *log_, disks, helpers,
+                                   settings_.faults},
+        hooks);
     resource_ = std::make_unique<replica::resource>(
         settings_.resource, *ports_, replica::memory_pools{*peer_buffers_}, settings_.options);
     ports_->connect_to(*resource_);

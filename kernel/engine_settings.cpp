@@ -98,6 +98,20 @@ const std::vector<option>& table() {
          [](settings& to, const std::string& text) {
              return set_number(to.client_buffers_mib, text, 4, 1024);
          }},
+        {"enable-faults", "MASK",
+         "disk errors on purpose: 1 metadata write, 2 read, 4 resync write, 8 read, 16 data write, "
+         "32 read; the sum of those wanted",
+         [](settings& to, const std::string& text) {
+             return set_number(to.faults.kinds, text, 0, host::fault_settings::kinds_all);
+         }},
+        {"fault-rate", "PERCENT", "of such requests fail (0)",
+         [](settings& to, const std::string& text) {
+             return set_number(to.faults.rate, text, 0, 100);
+         }},
+        {"fault-devs", "MASK", "1 for minor 0, 2 for minor 1, 4 for minor 2, ...; 0: all (0)",
+         [](settings& to, const std::string& text) {
+             return set_number(to.faults.minors, text, 0, ~std::uint32_t{0});
+         }},
     };
     return options;
 }

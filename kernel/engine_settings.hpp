@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernel/base/error.hpp"
+#include "kernel/host/fault_injection.hpp"
 #include "kernel/options/options.hpp"
 
 namespace lockstep::engine {
@@ -23,6 +24,7 @@ struct settings {
     bool device_nodes = true;
     bool files_as_disks = false;
     bool restart = false; // after a crash
+    host::fault_settings faults;
     std::uint32_t peer_buffers_mib = 6;
     std::uint32_t client_buffers_mib = 6;
 };

@@ -18,6 +18,7 @@ void process::open_disk(replica::volume_number volume, const control::disk_place
     location.metadata = place.meta_device;
     location.where = place.where;
     location.index = place.index;
+    ports_->faults().set_minor(volume, devices_[volume].minor);
     const std::string path = place.backing_device;
     ports_->disks().open(
         volume, location,

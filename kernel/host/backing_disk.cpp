@@ -79,7 +79,8 @@ disk_queue::disk_queue(event_loop& loop, std::size_t operations, on_done done)
 
 disk_queue::~disk_queue() {
     LOCKSTEP_CHECK(under_way_ == 0);
-    loop_.remove(refusal_);
+    loop_.remove(missing_);
+    loop_.remove(failed_);
     ::munmap(zeros_, zeros_bytes);
 }
 
@@ -102,16 +103,16 @@ void disk_queue::submit(disk_request& request, backing_disk& on) {
     begin(one, request, on);
 }
 
-void disk_queue::refuse(disk_request& request) {
-    refused_.push(request);
-    loop_.defer(refusal_);
+void disk_queue::refuse(disk_request& request, refusal& how) {
+    how.line.push(request);
+    loop_.defer(how);
 }
 
 void disk_queue::refusals_due(deferred& self) {
-    disk_queue& of = static_cast<refusal&>(self).of;
-    request_line due = std::exchange(of.refused_, {});
+    auto& how = static_cast<refusal&>(self);
+    request_line due = std::exchange(how.line, {});
     while (disk_request* const one = due.pop()) {
-        of.done_(*one, ENODEV);
+        how.of.done_(*one, how.error);
     }
 }
 

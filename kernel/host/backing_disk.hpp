@@ -8,6 +8,7 @@
 //   The last two write zeros, piece by piece, where the device can do neither.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,16 +53,20 @@ public:
     disk_queue& operator=(const disk_queue&) = delete;
 
     void submit(replica::disk_request& request, backing_disk& on);
-    // Ends a request that has no disk with ENODEV, from the loop.
-    void refuse(replica::disk_request& request);
+    // End a request from the loop without a disk: with ENODEV, with EIO.
+    void refuse(replica::disk_request& request) { refuse(request, missing_); }
+    void fail(replica::disk_request& request) { refuse(request, failed_); }
     std::size_t under_way() const { return under_way_; }
 
 private:
     struct operation;
     struct refusal : deferred {
-        refusal(disk_queue& of_, deferred::function called) : deferred(called), of(of_) {}
+        refusal(disk_queue& of_, int error_) : deferred(refusals_due), of(of_), error(error_) {}
         disk_queue& of;
+        int error;
+        request_line line;
     };
+    void refuse(replica::disk_request& request, refusal& how);
     static void operation_ended(completion& self, int result, unsigned flags);
     static void refusals_due(deferred& self);
     void begin(operation& one, replica::disk_request& request, backing_disk& on);
@@ -80,8 +85,8 @@ private:
     // Disks whose requests wait for a free operation, in turn.
     backing_disk* waiting_first_ = nullptr;
     backing_disk* waiting_last_ = nullptr;
-    request_line refused_;
-    refusal refusal_{*this, refusals_due};
+    refusal missing_{*this, ENODEV};
+    refusal failed_{*this, EIO};
     std::byte* zeros_ = nullptr;
 };
 

@@ -39,7 +39,7 @@ replica_ports::replica_ports(const parts& use, port_hooks& hooks)
              }),
       wire_(use.loop, *this,
             [this](replica::log_level level, std::string_view text) { log(level, text); }),
-      marks_(use.claims.directory()) {}
+      marks_(use.claims.directory()), faults_(use.faults) {}
 
 replica_ports::~replica_ports() {
     disconnect();
@@ -49,6 +49,22 @@ replica_ports::~replica_ports() {
 void replica_ports::connect_to(replica::resource& resource) {
     resource_ = &resource;
     loop_.set_deadline_source(this);
+}
+
+void replica_ports::submit(replica::disk_request& request) {
+    if (faults_.active()) {
+        if (const auto kind = faults_.strike(request, random_number())) {
+            if (told_faults_.pass(loop_.now())) {
+                log(replica::log_level::warning, "***Simulating " + std::string(*kind) +
+                                                     " failure (volume " +
+                                                     std::to_string(request.volume) + ", fault " +
+                                                     std::to_string(faults_.count()) + ")");
+            }
+            disks_.fail_request(request);
+            return;
+        }
+    }
+    disks_.submit(request);
 }
 
 void replica_ports::show_minor_busy(std::uint32_t minor, bool busy) {

@@ -6,10 +6,12 @@
 #include <memory>
 
 #include "kernel/host/event_loop.hpp"
+#include "kernel/host/fault_injection.hpp"
 #include "kernel/host/helper_calls.hpp"
 #include "kernel/host/link_stream.hpp"
 #include "kernel/host/log_queue.hpp"
 #include "kernel/host/peer_link.hpp"
+#include "kernel/host/rate_limit.hpp"
 #include "kernel/host/resync_marks.hpp"
 #include "kernel/host/volume_disks.hpp"
 #include "kernel/replica/io_request.hpp"
@@ -43,6 +45,7 @@ public:
         log_queue& log;
         volume_disks::settings disks;
         helper_settings helpers;
+        fault_settings faults;
     };
 
     replica_ports(const parts& use, port_hooks& hooks);
@@ -55,10 +58,11 @@ public:
 
     volume_disks& disks() { return disks_; }
     peer_link& wire() { return wire_; }
+    fault_injection& faults() { return faults_; }
 
     instant now() const override { return loop_.now(); }
     std::uint64_t random_number() override;
-    void submit(replica::disk_request& request) override { disks_.submit(request); }
+    void submit(replica::disk_request& request) override;
     void release_disk(replica::volume_number volume) override;
     std::optional<replica::disk_properties> measure_disk(replica::volume_number volume) override;
     void open_link(const options::net_options& net) override;
@@ -104,6 +108,8 @@ private:
     volume_disks disks_;
     peer_link wire_;
     resync_marks marks_;
+    fault_injection faults_;
+    rate_limit told_faults_;
     ended_requests ended_{*this};
     std::array<std::uint64_t, 64> random_ = {};
     std::size_t random_left_ = 0;

@@ -52,6 +52,8 @@ public:
     // How long the disk has not answered, while it was asked for something.
     instant silent_for(replica::volume_number volume) const;
     void submit(replica::disk_request& request);
+    // Ends with EIO, as if a disk had said so.
+    void fail_request(replica::disk_request& request) { queue_.fail(request); }
     std::size_t requests_under_way() const { return queue_.under_way(); }
     // Devices that were closed and are not gone yet.
     std::size_t closing() const { return closing_.size() + closes_pending_; }

@@ -43,6 +43,7 @@ struct disk_request : list_hook<on_disk> {
     volume_number volume = 0;
     bool fua = false;         // durable once done
     bool may_unmap = false;   // write_zeroes may deallocate
+    bool resync = false;      // of a resync or a verify, not of an application
     std::uint64_t offset = 0; // bytes from the start of the device
     std::uint32_t size = 0;   // bytes
     std::byte* memory = nullptr;

@@ -415,6 +415,7 @@ void resync_runner::admit_write(peer_request& write) {
     out = {};
     out.op = write.op;
     out.device = backing::data;
+    out.resync = true;
     out.may_unmap = true;
     out.offset = write.sector * 512;
     out.size = write.size;

@@ -122,6 +122,7 @@ void resync_runner::submit_read(peer_request& request, void (*when_done)(disk_re
     out = {};
     out.op = disk_request::operation::read;
     out.device = backing::data;
+    out.resync = true;
     out.offset = request.sector * 512;
     out.size = request.size;
     out.memory = request.buffer.data();
