@@ -32,6 +32,9 @@ void fault_injection::set_minor(replica::volume_number volume, std::uint32_t min
 
 std::optional<std::string_view> fault_injection::strike(const replica::disk_request& request,
                                                         std::uint64_t random) {
+    if (request.op == replica::disk_request::operation::flush) {
+        return {}; // of no kind, as in DRBD
+    }
     const std::size_t kind = kind_of(request);
     const bool meant = (settings_.kinds >> kind & 1U) != 0 && spared_.count(request.volume) == 0;
     if (!meant || random % 100 >= settings_.rate) {

@@ -38,6 +38,7 @@ void each_kind_fails_by_its_bit_and_no_other(void**) {
             assert_true(!struck || *struck == kinds[kind].name);
         }
         assert_int_equal(faults.count(), 1);
+        assert_false(faults.strike(request_of(op::flush, backing::data), 0).has_value());
     }
 }
 
