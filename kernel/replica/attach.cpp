@@ -135,6 +135,20 @@ void disk_management::superblock_read(volume& target, int error) {
     }
 }
 
+bool disk_management::fits_generation(volume& target) {
+    const std::uint64_t own = target.disk->super.uuids.current;
+    if (state::may_attach_generation(target.state, target.effective_generation, own)) {
+        return true;
+    }
+    fail_attach(target, {fmt::format("Can only attach to the data we lost last (see kernel "
+                                     "log): this disk has {:016X}, in use is {:016X}",
+                                     own, target.effective_generation),
+                         {},
+                         "demote this node first, or attach the disk that was lost",
+                         state::error_wrong_generation});
+    return false;
+}
+
 bool disk_management::prepare(volume& target) {
     local_disk& own = *target.disk;
     attach_job& job = *target.attaching;
@@ -147,14 +161,7 @@ bool disk_management::prepare(volume& target) {
         return false;
     }
     own.layout = *layout;
-    if (!state::may_attach_generation(target.state, target.effective_generation,
-                                      own.super.uuids.current)) {
-        fail_attach(target, {fmt::format("Can only attach to the data we lost last (see kernel "
-                                         "log): this disk has {:016X}, in use is {:016X}",
-                                         own.super.uuids.current, target.effective_generation),
-                             {},
-                             "demote this node first, or attach the disk that was lost",
-                             state::error_wrong_generation});
+    if (!fits_generation(target)) {
         return false;
     }
     state::size_facts facts;
@@ -299,9 +306,19 @@ void disk_management::metadata_stored(volume& target, bool stored) {
 }
 
 void disk_management::finish_attach(volume& target) {
-    // Connected meanwhile: the peer has not seen our identifiers, so they are compared first.
-    target.attaching->judged.negotiate |= target.connected();
     local_disk& own = *target.disk;
+    // Judged as it is now: a peer that is connected meanwhile, or was told in the handshake that
+    // there is no disk, has not seen our identifiers, so they are compared first; one that is not
+    // there any more can't vouch for them.
+    auto& judged = target.attaching->judged;
+    judged.negotiate = target.connected() || target.handshake_sent;
+    if (!fits_generation(target)) {
+        return;
+    }
+    if (!judged.negotiate) {
+        judged.disk =
+            state::worth_alone(judged.disk, target.effective_generation, own.super.uuids.current);
+    }
     auto job = std::move(target.attaching);
     target.logical_block_bytes =
         std::max(target.logical_block_bytes, own.properties.logical_block_bytes);

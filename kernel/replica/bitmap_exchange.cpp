@@ -149,7 +149,7 @@ void bitmap_exchange::sent_all(volume& target) {
     }
 }
 
-void bitmap_exchange::link_lost(volume& target) {
+void bitmap_exchange::stop(volume& target) {
     target.bitmap_out.reset();
     target.bitmap_in.reset();
 }

@@ -18,7 +18,7 @@ public:
     void packet_received(volume& target, wire::command code, const_byte_span payload);
     // The send queue has moved: there may be room for more.
     void queue_moved();
-    void link_lost(volume& target);
+    void stop(volume& target);
 
 private:
     void send_more(volume& target);

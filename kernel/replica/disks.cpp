@@ -149,7 +149,7 @@ void disk_management::disk_failed(volume& target) {
 
 void disk_management::store_before_detach(volume& target) {
     all_.states.send_state(target);
-    all_.resync.cancel(target);
+    all_.resync.abandon(target);
     all_.writes.disk_given_up(target);
     all_.peers.disk_given_up(target);
     if (target.disk == nullptr) {

@@ -50,6 +50,7 @@ private:
     void fail_attach(volume& target, const error& why);
     void give_up_attach(volume& target, const std::string& why);
     void superblock_read(volume& target, int error);
+    bool fits_generation(volume& target);
     bool prepare(volume& target);
     void read_bitmap(volume& target);
     void bitmap_chunk_read(volume& target, int error);

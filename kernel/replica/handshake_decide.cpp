@@ -290,6 +290,15 @@ void handshake::finish_state(volume& target, const state::peer_state_facts& fact
         return;
     }
     target.consider_resync = false;
+    if (view.meaning == state::peer_state_meaning::handshake &&
+        target.has_disk(disk::negotiating)) {
+        // Compared anew.
+        target.own_behind = false;
+        target.peer_behind = false;
+    }
+    const bool agrees =
+        target.primary_may_refuse && facts.reported.connection >= connection::connected;
+    target.primary_may_refuse &= !agrees;
     const state::volume_state before = target.state;
     // While the bitmap was being written something may have happened; the facts of the packet
     // still hold, our own state is taken anew.
@@ -301,6 +310,10 @@ void handshake::finish_state(volume& target, const state::peer_state_facts& fact
         all_.states.disconnect_at_once(
             fmt::format("the peer's state can't be taken: {}", state::text(verdict)));
         return;
+    }
+    if (agrees && target.disk != nullptr &&
+        state::peer_begins_to_write(target.state, target.disk->generation())) {
+        all_.states.make_new_generation(target);
     }
     if (state::peer_must_hear(before, target.state, facts.reported)) {
         all_.states.send_uuids(target);

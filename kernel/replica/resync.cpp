@@ -24,7 +24,27 @@ bool is_running(connection value) {
     return is_target(value) || is_source(value);
 }
 
+bool disks_take_part(const state::volume_state& at) {
+    return at.disk >= disk::inconsistent && at.peer_disk >= disk::inconsistent;
+}
+
 } // namespace
+
+bool is_syncing(connection value) {
+    return value > connection::connected && value < connection::ahead &&
+           value != connection::verify_s && value != connection::verify_t;
+}
+
+resync_runner::run_id resync_runner::this_run(const volume& target) const {
+    return {target.number, all_.link.serial, target.syncs_ended};
+}
+
+volume* resync_runner::still(const run_id& run) const {
+    volume* found = all_.find(run.number);
+    const bool same = found != nullptr && found->disk != nullptr && all_.link.up &&
+                      all_.link.serial == run.link && found->syncs_ended == run.sync;
+    return same ? found : nullptr;
+}
 
 // --- beginning ---
 
@@ -36,20 +56,19 @@ void resync_runner::prepare_full_sync(volume& target, bool as_source) {
     own.set_flags(own.super.flags | format::md_flag::full_sync);
     own.bits.set_all();
     own.bits.mark_all_dirty();
-    const volume_number number = target.number;
-    const std::uint64_t serial = all_.link.serial;
-    own.store_superblock([this, number, serial, as_source](bool) {
-        volume* found = all_.find(number);
+    const run_id run = this_run(target);
+    own.store_superblock([this, run, as_source](bool) {
+        volume* found = all_.find(run.number);
         if (found == nullptr || found->disk == nullptr) {
             return;
         }
-        found->disk->store_bitmap([this, number, serial, as_source](bool stored) {
-            volume* again = all_.find(number);
+        found->disk->store_bitmap([this, run, as_source](bool stored) {
+            volume* again = all_.find(run.number);
             if (!stored || again == nullptr || again->disk == nullptr) {
                 return;
             }
             again->disk->set_flags(again->disk->super.flags & ~format::md_flag::full_sync);
-            if (all_.link.serial != serial || !all_.link.up) {
+            if (still(run) == nullptr) {
                 return;
             }
             if (as_source && again->state.connection == connection::starting_sync_s) {
@@ -68,12 +87,10 @@ void resync_runner::start_source(volume& target) {
     }
     target.run = {};
     target.run.helper_running = true;
-    const volume_number number = target.number;
-    const std::uint64_t serial = all_.link.serial;
-    all_.helpers.call_for_volume("before-resync-source", target, [this, number, serial](int code) {
-        volume* found = all_.find(number);
-        if (found == nullptr || all_.link.serial != serial || !all_.link.up ||
-            !found->run.helper_running) {
+    const run_id run = this_run(target);
+    all_.helpers.call_for_volume("before-resync-source", target, [this, run](int code) {
+        volume* found = still(run);
+        if (found == nullptr || !found->run.helper_running) {
             return;
         }
         found->run.helper_running = false;
@@ -106,11 +123,11 @@ void resync_runner::send_sync_uuid(volume& target) {
     target.disk->set_generation(start.own);
     all_.log(log_level::info, target,
              fmt::format("updated sync UUID {}", state::text(start.own).view()));
-    const volume_number number = target.number;
-    const std::uint64_t serial = all_.link.serial;
-    target.disk->store_superblock([this, number, serial, uuid = start.sync_uuid](bool stored) {
-        if (stored && all_.link.up && all_.link.serial == serial) {
-            all_.link.send(channel::data, number, wire::command::sync_uuid, wire::sync_uuid{uuid});
+    const run_id run = this_run(target);
+    target.disk->store_superblock([this, run, uuid = start.sync_uuid](bool stored) {
+        if (stored && still(run) != nullptr) {
+            all_.link.send(channel::data, run.number, wire::command::sync_uuid,
+                           wire::sync_uuid{uuid});
         }
     });
 }
@@ -131,23 +148,20 @@ void resync_runner::sync_uuid_received(volume& target, std::uint64_t sync_uuid) 
     }
     target.run = {};
     target.run.helper_running = true;
-    const volume_number number = target.number;
-    const std::uint64_t serial = all_.link.serial;
-    all_.helpers.call_for_volume(
-        "before-resync-target", target, [this, number, serial, sync_uuid](int code) {
-            volume* found = all_.find(number);
-            if (found == nullptr || all_.link.serial != serial || !all_.link.up ||
-                !found->run.helper_running) {
-                return;
-            }
-            found->run.helper_running = false;
-            if (code != 0) {
-                all_.states.disconnect_at_once(fmt::format(
-                    "before-resync-target handler returned {}, dropping connection.", code));
-                return;
-            }
-            start_target(*found, sync_uuid);
-        });
+    const run_id run = this_run(target);
+    all_.helpers.call_for_volume("before-resync-target", target, [this, run, sync_uuid](int code) {
+        volume* found = still(run);
+        if (found == nullptr || !found->run.helper_running) {
+            return;
+        }
+        found->run.helper_running = false;
+        if (code != 0) {
+            all_.states.disconnect_at_once(fmt::format(
+                "before-resync-target handler returned {}, dropping connection.", code));
+            return;
+        }
+        start_target(*found, sync_uuid);
+    });
 }
 
 void resync_runner::start_target(volume& target, std::uint64_t sync_uuid) {
@@ -165,23 +179,19 @@ void resync_runner::start_target(volume& target, std::uint64_t sync_uuid) {
         return;
     }
     started(target);
-    const volume_number number = target.number;
-    const std::uint64_t serial = all_.link.serial;
+    const run_id run = this_run(target);
     target.run.helper_running = true;
     // The source forgets a bit when it is told that the block is written, which is not yet durable:
     // until it is, our own bitmap has to know, so what the exchange has marked is stored first.
-    target.disk->store_bitmap([this, number, serial](bool) {
-        volume* found = all_.find(number);
-        if (found == nullptr || found->disk == nullptr || all_.link.serial != serial) {
-            return;
+    target.disk->store_bitmap([this, run](bool) {
+        if (volume* found = still(run)) {
+            found->disk->store_superblock([this, run](bool) {
+                if (volume* again = still(run)) {
+                    again->run.helper_running = false;
+                    tick(*again);
+                }
+            });
         }
-        found->disk->store_superblock([this, number, serial](bool) {
-            volume* again = all_.find(number);
-            if (again != nullptr && again->disk != nullptr && all_.link.serial == serial) {
-                again->run.helper_running = false;
-                tick(*again);
-            }
-        });
     });
 }
 
@@ -210,6 +220,12 @@ void resync_runner::options_changed(volume& target) {
 
 void resync_runner::at_change(volume& target, const state::volume_state& before,
                               const state::volume_state& after) {
+    const bool ends = is_syncing(before.connection) && !is_syncing(after.connection);
+    // After a resize a handler runs before the connection state moves.
+    const bool cut_off = target.run.helper_running && !disks_take_part(after);
+    if (ends || cut_off) {
+        abandon(target);
+    }
     if (after.connection == connection::wf_sync_uuid && target.early_sync_uuid) {
         all_.defer([this, number = target.number] {
             volume* found = all_.find(number);
@@ -515,9 +531,9 @@ void resync_runner::finish(volume& target) {
     }
     target.run.finishing = true;
     target.resync_timer.cancel();
-    const volume_number number = target.number;
-    all_.keepalive.ping([this, number](bool answered) {
-        volume* found = all_.find(number);
+    const run_id run = this_run(target);
+    all_.keepalive.ping([this, run](bool answered) {
+        volume* found = still(run);
         if (found == nullptr || !found->run.finishing) {
             return;
         }
@@ -568,12 +584,10 @@ void resync_runner::finished(volume& target) {
     const bool complete = target.run.failed_bits == 0;
     target.run = {};
     target.run.finishing = was_target; // until it is stored
-    const volume_number number = target.number;
-    const std::uint64_t serial = all_.link.serial;
-    const auto take = [this, number, serial, wanted, was_target, complete] {
-        volume* found = all_.find(number);
-        if (found == nullptr || all_.link.serial != serial ||
-            !is_running(found->state.connection)) {
+    const run_id run = this_run(target);
+    const auto take = [this, run, wanted, was_target, complete] {
+        volume* found = still(run);
+        if (found == nullptr || !is_running(found->state.connection)) {
             return;
         }
         found->run = {};
@@ -589,9 +603,9 @@ void resync_runner::finished(volume& target) {
         return;
     }
     // What was copied is durable before the metadata says that this disk is good.
-    own.store_bitmap([this, number, take](bool stored) {
-        volume* found = all_.find(number);
-        if (!stored || found == nullptr || found->disk == nullptr) {
+    own.store_bitmap([this, run, take](bool stored) {
+        volume* found = still(run);
+        if (!stored || found == nullptr) {
             return;
         }
         found->disk->store_superblock([take](bool done) {
@@ -616,13 +630,18 @@ void resync_runner::cancel(volume& target) {
     intrusive_list<peer_request, in_waiting> throttled;
     throttled.append(target.reads_throttled);
     while (peer_request* each = throttled.pop_front()) {
+        target.counters.unacked -= std::min(target.counters.unacked, 1U);
         all_.peers.release(*each);
     }
 }
 
-void resync_runner::link_lost(volume& target) {
+// Whatever was begun for this run (a handler, a store, a PING) ends without consequence, and the
+// bitmaps that were on their way are of no use to the next one.
+void resync_runner::abandon(volume& target) {
+    ++target.syncs_ended;
     target.early_sync_uuid.reset();
     cancel(target);
+    all_.exchange.stop(target);
     target.run = {};
 }
 

@@ -21,6 +21,9 @@ namespace lockstep::replica {
 class machinery;
 struct volume;
 
+// Between the decision for a sync and its end.
+bool is_syncing(state::connection value);
+
 class resync_runner {
 public:
     explicit resync_runner(machinery& all) : all_(all) {}
@@ -34,9 +37,8 @@ public:
     // Everything that could be copied is: end it (after a PING, so that nothing is still on its
     // way to us).
     void finish(volume& target);
-    // Our disk fails; the connection is gone.
-    void cancel(volume& target);
-    void link_lost(volume& target);
+    // It has ended, or can't go on: a disk fails, the connection is gone.
+    void abandon(volume& target);
     void at_change(volume& target, const state::volume_state& before,
                    const state::volume_state& after);
     void options_changed(volume& target);
@@ -62,6 +64,18 @@ public:
     void submit_read(peer_request& request, void (*when_done)(disk_request&, int));
 
 private:
+    // Of whatever ends later than it began: a resync may have been cut off meanwhile, and another
+    // one have begun in the same connection.
+    struct run_id {
+        volume_number number;
+        std::uint64_t link;
+        std::uint64_t sync;
+    };
+    run_id this_run(const volume& target) const;
+    // Empty: that run is over.
+    volume* still(const run_id& run) const;
+
+    void cancel(volume& target);
     void start_target(volume& target, std::uint64_t sync_uuid);
     void started(volume& target);
     std::uint64_t thin_blocks(const volume& target) const;

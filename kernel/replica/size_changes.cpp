@@ -112,8 +112,10 @@ void size_changes::received(volume& target, const wire::sizes& sizes) {
         agree_with_peer(target, sizes, false);
         return;
     }
-    const bool connecting = target.state.connection == connection::wf_report_params;
-    if (connecting && layout->data_sectors_max > target.capacity_sent) {
+    // A disk that was attached since tells its size when it is compared.
+    const bool told = target.state.connection == connection::wf_report_params &&
+                      target.state.disk > disk::negotiating;
+    if (told && layout->data_sectors_max > target.capacity_sent) {
         all_.states.drop_link(connection::network_failure, "our disk has grown meanwhile");
         return;
     }

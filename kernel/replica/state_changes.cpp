@@ -45,6 +45,25 @@ bool takes_requests(const state::volume_state& now, std::uint32_t protocol_versi
            now.disk != disk::unknown;
 }
 
+// What a Negotiating disk becomes if the peer is lost, so without what the peer vouches for. Empty:
+// a Primary can't use it.
+std::optional<state::transition_context::negotiated_disks>
+state_changes::without_peer(const volume& target) {
+    if (target.disk == nullptr || target.state.disk != disk::negotiating) {
+        return std::nullopt;
+    }
+    const std::uint64_t own = target.disk->super.uuids.current;
+    state::volume_state alone = target.state;
+    alone.peer_disk = disk::unknown;
+    if (target.state.role == role::primary &&
+        !state::may_attach_generation(alone, target.effective_generation, own)) {
+        return std::nullopt;
+    }
+    return state::transition_context::negotiated_disks{
+        state::worth_alone(target.negotiated_disk, target.effective_generation, own),
+        target.negotiated_peer_disk};
+}
+
 state::transition_context state_changes::context(const volume* about) const {
     state::transition_context facts;
     facts.net_configured = all_.has_net;
@@ -61,14 +80,11 @@ state::transition_context state_changes::context(const volume* about) const {
                             ? about->options.fencing
                             : options::fencing::dont_care;
         facts.device_in_use = all_.world.in_use(about->number);
-        // What the disk becomes if the peer is lost, so without what the peer vouches for.
-        state::volume_state alone = about->state;
-        alone.peer_disk = disk::unknown;
-        if (about->state.disk == disk::negotiating && about->disk != nullptr &&
-            state::may_attach_generation(alone, about->effective_generation,
-                                         about->disk->super.uuids.current)) {
-            facts.negotiating = {about->negotiated_disk, about->negotiated_peer_disk};
-        }
+        facts.negotiating = without_peer(*about);
+        facts.negotiates_when_connected = about->handshake_sent;
+        facts.primary_may_refuse = about->primary_may_refuse;
+        facts.own_behind = about->own_behind;
+        facts.peer_behind = about->peer_behind;
     }
     for (const auto& [number, other] : all_.volumes) {
         if (other.get() != about && other->state.peer_role == role::primary) {
@@ -258,6 +274,9 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
     if (state::forced_by_peer(before, after)) {
         target.consider_resync = true;
     }
+    note_who_is_behind(target, after);
+    target.primary_may_refuse &= after.connection >= connection::connected;
+    target.primary_may_refuse |= state::diskless_primary_connects(before, after);
     if (target.disk != nullptr && after.disk > disk::attaching) {
         const auto stored = state::unpack_flags(target.disk->super.flags);
         target.disk->set_flags(
@@ -285,6 +304,16 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
     all_.verify.at_change(target, before, after);
 }
 
+void state_changes::note_who_is_behind(volume& target, const state::volume_state& after) {
+    const bool in_sync = after.disk == disk::up_to_date && after.peer_disk == disk::up_to_date;
+    if (after.connection < connection::connected || in_sync) {
+        target.own_behind = false;
+        target.peer_behind = false;
+    }
+    target.own_behind |= after.connection == connection::wf_bitmap_t;
+    target.peer_behind |= after.connection == connection::wf_bitmap_s;
+}
+
 void state_changes::make_new_generation(volume& target) {
     if (target.disk == nullptr) {
         return;
@@ -309,10 +338,16 @@ void state_changes::make_new_generation(volume& target) {
     }
 }
 
+// A disk that is being attached is none yet: the in-kernel DRBD answers with its UUIDS when a disk
+// appears, and not once more when it can be compared.
 void state_changes::send_state(volume& target) {
     if (all_.link.up && !all_.handshake.before_parameters()) {
+        state::volume_state told = target.state;
+        if (told.disk == disk::attaching) {
+            told.disk = disk::diskless;
+        }
         all_.link.send(channel::data, target.number, wire::command::state,
-                       wire::state_word{state::pack(target.state)});
+                       wire::state_word{state::pack(told)});
     }
 }
 

@@ -2,6 +2,7 @@
 // everybody, and do what follows from it.
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -54,10 +55,13 @@ private:
         state::volume_state after;
     };
 
+    static std::optional<state::transition_context::negotiated_disks>
+    without_peer(const volume& target);
     void apply(volume& target, const state::change_result& changed);
     void apply(std::vector<moved>& together);
     void at_change(volume& target, const state::volume_state& before,
                    const state::volume_state& after);
+    static void note_who_is_behind(volume& target, const state::volume_state& after);
     void after_change(volume& target, const state::volume_state& before,
                       const state::volume_state& after);
     void after_thaw(volume& target, const state::volume_state& before,

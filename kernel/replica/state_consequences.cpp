@@ -21,12 +21,6 @@ bool is_sync_source(connection value) {
     return value == connection::sync_source || value == connection::paused_sync_s;
 }
 
-// Between the decision for a sync and its end.
-bool is_syncing(connection value) {
-    return value > connection::connected && value < connection::ahead &&
-           value != connection::verify_s && value != connection::verify_t;
-}
-
 } // namespace
 
 void state_changes::after_change(volume& target, const state::volume_state& before,
@@ -109,25 +103,16 @@ void state_changes::after_connection(volume& target, const state::volume_state& 
         all_.link.rules.version >= 96) {
         all_.resync.send_sync_uuid(target);
     }
-    // The peer has attached a disk. One that is only Attaching yet hears it once more when it can
-    // compare, or it would never decide about a resync.
-    const bool attached = before.peer_disk == disk::diskless && after.peer_disk > disk::diskless;
-    const bool can_compare =
-        before.peer_disk == disk::attaching && after.peer_disk > disk::attaching;
-    if ((attached || can_compare) && after.peer_disk != disk::unknown) {
+    // The peer has attached a disk: it compares its generation with ours, which it has not heard
+    // since. While it is only Attaching it can't.
+    if (before.peer_disk < disk::negotiating && after.peer_disk >= disk::negotiating &&
+        after.peer_disk != disk::unknown) {
         send_uuids(target);
         send_state(target);
     }
     if (before.connection != connection::wf_bitmap_s &&
         after.connection == connection::wf_bitmap_s) {
         all_.exchange.start_sending(target);
-    }
-    const bool peer_is_primary_without_disk =
-        after.peer_disk < disk::inconsistent && target.disk != nullptr &&
-        before.peer_role != role::primary && after.peer_role == role::primary;
-    if (peer_is_primary_without_disk && target.disk->super.uuids.bitmap == 0 &&
-        after.disk >= disk::up_to_date) {
-        make_new_generation(target);
     }
     const bool diskless_peer_demoted = after.peer_disk < disk::inconsistent &&
                                        before.peer_role == role::primary &&
@@ -137,8 +122,10 @@ void state_changes::after_connection(volume& target, const state::volume_state& 
     if (target.disk != nullptr && (diskless_peer_demoted || demoted)) {
         target.disk->store_bitmap([](bool) {});
     }
-    if (after.connection >= connection::connected && before.disk == disk::attaching &&
-        after.disk == disk::negotiating) {
+    const bool begins_negotiation =
+        after.connection >= connection::connected && after.disk == disk::negotiating &&
+        (before.disk == disk::attaching || before.connection < connection::connected);
+    if (begins_negotiation) {
         all_.sizes.send(target, 0, 0);
         send_uuids(target);
         send_state(target);
@@ -146,7 +133,7 @@ void state_changes::after_connection(volume& target, const state::volume_state& 
     const bool pause_changed = before.sync_paused_after != after.sync_paused_after ||
                                before.sync_paused_user != after.sync_paused_user;
     const bool handshake_done = before.connection == connection::wf_report_params &&
-                                after.connection >= connection::connected;
+                                after.connection >= connection::connected && !begins_negotiation;
     if ((after.connection >= connection::connected && pause_changed) || handshake_done) {
         send_state(target);
     }
@@ -223,9 +210,8 @@ void state_changes::clean_up_link() {
     all_.peers.link_lost();
     all_.reads.link_lost();
     for (auto& [number, each] : all_.volumes) {
-        all_.resync.link_lost(*each);
+        all_.resync.abandon(*each);
         all_.verify.link_lost(*each);
-        all_.exchange.link_lost(*each);
         each->peer_sizes.reset();
         if (!each->state.suspended()) {
             each->peer_uuids.reset();

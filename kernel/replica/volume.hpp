@@ -89,6 +89,8 @@ struct volume {
     std::uint64_t generation_by_peer = 0;
     // A new current generation is due when I/O is resumed.
     bool new_generation_due = false;
+    // A Primary without a disk has connected, and not agreed yet to our data.
+    bool primary_may_refuse = false;
     // Writes that the peer lacks are not completed before this store is done.
     std::uint32_t generation_stores = 0;
 
@@ -105,6 +107,10 @@ struct volume {
     bool grow_after_negotiation = false;
     // The size or the metadata's place is changing: nothing new begins.
     std::unique_ptr<metadata_move_job> move;
+
+    // A sync target by the handshake's decision, and not in sync since.
+    bool own_behind = false;
+    bool peer_behind = false;
 
     // --- under way ---
     intrusive_list<app_request, in_volume> application_requests;
@@ -138,6 +144,7 @@ struct volume {
 
     // --- resync and verify ---
     sync_run run;
+    std::uint64_t syncs_ended = 0; // tells one resync from the next in the same connection
     resync_pace pace;
     rate_marks marks;
     timer resync_timer;

@@ -163,6 +163,29 @@ bool write_path::gate_closed(const app_request& request) const {
            ((peer_lacks || we_lack) && target.state.suspended_fencing);
 }
 
+// Our disk has failed, and the peer took it as sync target: a disk that is attached again may be
+// the source, and would overwrite it there.
+bool write_path::kept_nowhere(const app_request& write) {
+    return write.is_write() && write.local == local_part::failed && write.net != net_part::failed &&
+           write.may_set_in_sync && write.target->state.peer_disk < state::disk::up_to_date;
+}
+
+// As if it had only now been asked for: it waits for good data, or fails for want of them.
+void write_path::begin_again(app_request& write) {
+    if (write.of != nullptr) {
+        all_.epochs.completed(write);
+        write.of->requests.remove(write);
+        write.of = nullptr;
+    }
+    write.net = net_part::none;
+    write.net_done = true;
+    congestion::left(write);
+    write.started = false;
+    write.local = local_part::none;
+    hold(write);
+    write.target->retry_data = true;
+}
+
 void write_path::check_complete(app_request& request) {
     if (request.completed || request.local == local_part::pending) {
         return;
@@ -177,6 +200,10 @@ void write_path::check_complete(app_request& request) {
         break;
     default:
         break;
+    }
+    if (kept_nowhere(request)) {
+        begin_again(request);
+        return;
     }
     // Demoted because its data does not count any more: an error says that it is not kept.
     const bool fails = all_.demoting && all_.fencing.superseded();

@@ -72,6 +72,8 @@ private:
     void send_discard(app_request& write);
     void send_zeroes_as_data(app_request& write);
     void mark_out_of_sync(app_request& write);
+    static bool kept_nowhere(const app_request& write);
+    void begin_again(app_request& write);
     bool gate_closed(const app_request& request) const;
     void check_complete(app_request& request);
     void retry_overlaps(volume& target);

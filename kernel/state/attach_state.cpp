@@ -1,5 +1,6 @@
 #include "kernel/state/attach_state.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace lockstep::state {
@@ -94,6 +95,11 @@ bool may_attach_generation(const volume_state& now, std::uint64_t presented,
     const bool in_use = now.role == role::primary || now.peer_role == role::primary;
     return now.peer_disk == disk::up_to_date || presented == 0 || !in_use ||
            same(presented, disk_current);
+}
+
+disk worth_alone(disk judged, std::uint64_t presented, std::uint64_t disk_current) {
+    const bool current = presented == 0 || same(presented, disk_current);
+    return current ? judged : std::min(judged, disk::outdated);
 }
 
 bool may_connect_generation(const volume_state& now, std::uint64_t presented,

@@ -65,6 +65,10 @@ bool settles_crash(const volume_state& before, const volume_state& after);
 // Whether a disk of generation `disk_current` may be attached; else error 150.
 bool may_attach_generation(const volume_state& now, std::uint64_t presented,
                            std::uint64_t disk_current);
+// What a disk is as long as the peer can't be asked. Of another generation than this node presented
+// while it had no disk it is not current, whatever its own flags say. (The in-kernel DRBD believes
+// them, and could be promoted on old data.)
+disk worth_alone(disk judged, std::uint64_t presented, std::uint64_t disk_current);
 // Whether a peer of generation `peer_current` may be taken; else disconnect to StandAlone.
 bool may_connect_generation(const volume_state& now, std::uint64_t presented,
                             std::uint64_t peer_current);

@@ -124,9 +124,16 @@ bool begins_to_write_here_only(const volume_state& before, const volume_state& a
 
 } // namespace
 
+bool diskless_primary_connects(const volume_state& before, const volume_state& after) {
+    return before.connection < connection::connected && after.connection >= connection::connected &&
+           after.role != role::primary && after.peer_role == role::primary &&
+           after.peer_disk < disk::inconsistent;
+}
+
 new_generation generation_after(const volume_state& before, const volume_state& after,
                                 const generation& own) {
-    if (own.bitmap != 0 || after.disk != disk::up_to_date) {
+    if (own.bitmap != 0 || after.disk != disk::up_to_date ||
+        diskless_primary_connects(before, after)) {
         return new_generation::no;
     }
     const bool somebody_writes = after.role == role::primary || after.peer_role == role::primary;
@@ -142,6 +149,11 @@ new_generation generation_after(const volume_state& before, const volume_state& 
     const bool open =
         after.suspended_user || after.suspended_no_data || (after.suspended_fencing && !disk_only);
     return open ? new_generation::when_resumed : new_generation::now;
+}
+
+bool peer_begins_to_write(const volume_state& now, const generation& own) {
+    return own.bitmap == 0 && now.disk == disk::up_to_date && now.peer_role == role::primary &&
+           now.peer_disk < disk::inconsistent;
 }
 
 bool promotion_makes_generation(const volume_state& after, const generation& own, bool forced) {

@@ -78,6 +78,11 @@ generation with_role(const generation& own, role own_role);
 // The peer's data were there, and are not any more (DUnknown, Diskless, Failed or Outdated now).
 bool lost_peer_data(disk before, disk after);
 
+// A Primary without a disk connects. It may still refuse our data as not those that it presents;
+// until it has agreed (its STATE says Connected) our disk is no better for it, and no new
+// generation is due. (The in-kernel DRBD does not wait, and then both have gone on.)
+bool diskless_primary_connects(const volume_state& before, const volume_state& after);
+
 // Whether a state change makes a new current generation at once, or when I/O is resumed (if it is
 // suspended), or not. Besides the loss of the peer's data: a diskless peer becomes Primary; or a
 // disk is attached under a Primary while the other has none (the in-kernel DRBD lets that pass, and
@@ -85,6 +90,9 @@ bool lost_peer_data(disk before, disk after);
 enum class new_generation : std::uint8_t { no, now, when_resumed };
 new_generation generation_after(const volume_state& before, const volume_state& after,
                                 const generation& own);
+
+// The same for the diskless Primary that has agreed.
+bool peer_begins_to_write(const volume_state& now, const generation& own);
 
 // Promotion: a new generation is made if the peer does not follow (not connected, or without disk)
 // and no base is set yet, and always where --force had to overrule the disk's state.

@@ -28,11 +28,21 @@ bool lags_behind_our_end(const volume_state& own, const volume_state& reported, 
            own.connection == connection::connected && reported.connection > connection::sync_source;
 }
 
+// Our disk was attached when the peer had been told that there is none: both compare when it has
+// heard of it.
+bool negotiates_later(const peer_state_facts& facts) {
+    return facts.own.connection < connection::connected && facts.own.disk == disk::negotiating &&
+           facts.reported.disk >= disk::negotiating;
+}
+
 bool wants_handshake(const peer_state_facts& facts) {
     const volume_state& own = facts.own;
     const volume_state& reported = facts.reported;
     const bool both_disks = own.disk >= disk::negotiating && reported.disk >= disk::negotiating;
     if (!both_disks || !facts.peer_uuids_known) {
+        return false;
+    }
+    if (negotiates_later(facts)) {
         return false;
     }
     if (own.connection < connection::connected || facts.consider_resync) {
@@ -111,7 +121,7 @@ adoption adopt_peer_state(const peer_state_facts& facts, const peer_state_view& 
             .with_paused_peer(facts.reported.sync_paused_after || facts.reported.sync_paused_user);
     // As target the disk becomes Inconsistent by the connection state itself.
     const bool settles = next == connection::connected || next == connection::wf_bitmap_s;
-    if (settles && facts.own.disk == disk::negotiating) {
+    if (settles && facts.own.disk == disk::negotiating && !negotiates_later(facts)) {
         result.wanted = result.wanted.with(own_negotiated);
     }
     return result;

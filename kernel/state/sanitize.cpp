@@ -1,4 +1,5 @@
 // What completes a state: the consequences that a wanted change has by necessity.
+#include "kernel/state/generation.hpp"
 #include "kernel/state/transition.hpp"
 
 #include <algorithm>
@@ -87,7 +88,10 @@ sanitize_note abort_sync_without_disk(const volume_state& before, volume_state& 
 }
 
 sanitize_note end_negotiation(volume_state& at, const transition_context& context) {
-    if (at.connection >= connection::connected || at.disk != disk::negotiating) {
+    const bool goes_on =
+        at.connection >= connection::connected ||
+        (at.connection == connection::wf_report_params && context.negotiates_when_connected);
+    if (goes_on || at.disk != disk::negotiating) {
         return sanitize_note::none;
     }
     if (context.negotiating) {
@@ -103,20 +107,37 @@ sanitize_note end_negotiation(volume_state& at, const transition_context& contex
 // Connected nodes know each other's data: Consistent and Outdated are words of nodes apart. But a
 // node without a disk cannot tell whether an Outdated one has become current, unless it is Primary:
 // then it has compared the generation with the one in use. (The in-kernel DRBD believes it.)
-disk known_when_connected(disk value, disk other, role other_role) {
-    const bool confirmed = other >= disk::inconsistent || other_role == role::primary;
+disk known_when_connected(disk value, disk other, bool in_use_there) {
+    const bool confirmed = other >= disk::inconsistent || in_use_there;
     if (value == disk::consistent || (value == disk::outdated && confirmed)) {
         return disk::up_to_date;
     }
     return value;
 }
 
-sanitize_note fit_disks(volume_state& at) {
+// What a sync target lacks it lacks still when its source has gone.
+void remember_unfinished_sync(volume_state& at, const transition_context& context) {
+    if (at.connection < connection::connected) {
+        return;
+    }
+    if (context.own_behind && at.peer_disk < disk::inconsistent) {
+        at.disk = std::min(at.disk, disk::outdated);
+    }
+    if (context.peer_behind && at.disk < disk::inconsistent) {
+        at.peer_disk = std::min(at.peer_disk, disk::outdated);
+    }
+}
+
+sanitize_note fit_disks(const volume_state& before, volume_state& at,
+                        const transition_context& context) {
     if (at.connection >= connection::connected && at.connection < connection::ahead) {
         const volume_state told = at;
-        at.disk = known_when_connected(told.disk, told.peer_disk, told.peer_role);
-        at.peer_disk = known_when_connected(told.peer_disk, told.disk, told.role);
+        const bool agreed = !context.primary_may_refuse && !diskless_primary_connects(before, told);
+        at.disk = known_when_connected(told.disk, told.peer_disk,
+                                       told.peer_role == role::primary && agreed);
+        at.peer_disk = known_when_connected(told.peer_disk, told.disk, told.role == role::primary);
     }
+    remember_unfinished_sync(at, context);
     const disk_range allowed = range_of(at.connection);
     sanitize_note note = sanitize_note::none;
     if (at.disk < allowed.own_min) {
@@ -180,7 +201,7 @@ sanitized sanitize(const volume_state& before, const volume_state& wanted,
     forget_dependency_when_unconfigured(at);
     result.note = abort_sync_without_disk(before, at);
     result.note = later_of(result.note, end_negotiation(at, context));
-    result.note = later_of(result.note, fit_disks(at));
+    result.note = later_of(result.note, fit_disks(before, at, context));
     suspend_where_needed(before, at, context);
     at.connection = with_pause(at.connection,
                                at.sync_paused_after || at.sync_paused_peer || at.sync_paused_user);

@@ -66,12 +66,22 @@ struct transition_context {
     // have to wait.
     bool handshake_state_sent = false;
     // The disk is Negotiating: what it and the peer's disk become if the connection breaks. Not set
-    // if its generation is not the one that this node presented (the disk is given up then).
+    // if its generation is not the one that a Primary presents (the disk is given up then).
     struct negotiated_disks {
         state::disk disk = disk::inconsistent;
         state::disk peer_disk = disk::unknown;
     };
     std::optional<negotiated_disks> negotiating;
+    // It became so after our STATE of the handshake, which said Diskless: negotiated once we are
+    // connected.
+    bool negotiates_when_connected = false;
+    // The peer is a Primary without a disk which has not agreed yet: see generation.hpp.
+    bool primary_may_refuse = false;
+    // The handshake has made this disk, or the peer's, a sync target, and the resync has not ended:
+    // without the other disk it is not current. (The in-kernel DRBD takes it for UpToDate if the
+    // source's disk fails before the first block was copied.)
+    bool own_behind = false;
+    bool peer_behind = false;
 };
 
 // Mask and value of a wanted change, in the bits of the STATE packet.

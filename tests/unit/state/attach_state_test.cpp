@@ -161,6 +161,15 @@ void another_generation_is_not_put_under_a_primary(void**) {
     assert_false(may_attach_generation(now, 0x11, 0x20));
 }
 
+void a_disk_of_another_generation_than_the_peers_is_not_current_alone(void**) {
+    constexpr std::uint64_t presented = 0x1111'1110;
+    constexpr std::uint64_t other = 0x2222'2220;
+    assert_int_equal(worth_alone(disk::up_to_date, presented, other), disk::outdated);
+    assert_int_equal(worth_alone(disk::inconsistent, presented, other), disk::inconsistent);
+    assert_int_equal(worth_alone(disk::up_to_date, presented, presented | 1U), disk::up_to_date);
+    assert_int_equal(worth_alone(disk::consistent, 0, other), disk::consistent);
+}
+
 void a_diskless_primary_takes_only_a_peer_with_its_generation(void**) {
     volume_state now;
     now.role = role::primary;
@@ -210,6 +219,7 @@ int main() {
         cmocka_unit_test(what_is_stored_comes_back_on_attach),
         cmocka_unit_test(a_crash_is_settled_when_both_are_up_to_date),
         cmocka_unit_test(another_generation_is_not_put_under_a_primary),
+        cmocka_unit_test(a_disk_of_another_generation_than_the_peers_is_not_current_alone),
         cmocka_unit_test(a_diskless_primary_takes_only_a_peer_with_its_generation),
         cmocka_unit_test(the_presented_generation_follows_the_data_in_use),
     };

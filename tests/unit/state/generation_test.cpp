@@ -154,6 +154,25 @@ void a_secondary_makes_the_generation_of_its_diskless_primary(void**) {
     assert_int_equal(generation_after(promoted, promoted, own), new_generation::no);
 }
 
+// Until it has agreed to our data: it may have refused them, and go on with others.
+void a_diskless_primary_that_connects_makes_no_generation_yet(void**) {
+    const generation own = {a, 0, {c, d}};
+    const volume_state after =
+        with_peer_disk(connected_pair(role::secondary, role::primary), disk::diskless);
+    volume_state before = after;
+    before.connection = connection::wf_report_params;
+    before.peer_role = role::unknown;
+    before.peer_disk = disk::unknown;
+    assert_true(diskless_primary_connects(before, after));
+    assert_int_equal(generation_after(before, after, own), new_generation::no);
+    assert_true(peer_begins_to_write(after, own));
+    assert_false(peer_begins_to_write(after, {a, b, {c, d}}));
+    assert_false(diskless_primary_connects(after, after));
+    volume_state two_primaries = after;
+    two_primaries.role = role::primary;
+    assert_int_equal(generation_after(before, two_primaries, own), new_generation::now);
+}
+
 // Both were without a disk: whichever is attached first is the only copy that follows the Primary.
 void a_disk_attached_under_a_primary_without_peer_makes_a_generation(void**) {
     const generation own = {a, 0, {c, d}};
@@ -169,6 +188,7 @@ void a_disk_attached_under_a_primary_without_peer_makes_a_generation(void**) {
     after.role = role::secondary;
     assert_int_equal(generation_after(before, after, own), new_generation::no);
     after = connected_pair(role::secondary, role::primary);
+    before.connection = connection::connected;
     before.disk = disk::negotiating;
     before.peer_role = role::primary;
     assert_int_equal(generation_after(before, with_peer_disk(after, disk::diskless), own),
@@ -210,6 +230,7 @@ int main() {
         cmocka_unit_test(a_primary_that_loses_the_peers_data_makes_a_new_generation),
         cmocka_unit_test(two_secondaries_that_part_stay_of_one_generation),
         cmocka_unit_test(a_secondary_makes_the_generation_of_its_diskless_primary),
+        cmocka_unit_test(a_diskless_primary_that_connects_makes_no_generation_yet),
         cmocka_unit_test(a_disk_attached_under_a_primary_without_peer_makes_a_generation),
         cmocka_unit_test(promotion_makes_a_generation_if_the_peer_does_not_follow),
         cmocka_unit_test(identifiers_are_written_as_drbd_logs_them),

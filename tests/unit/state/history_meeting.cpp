@@ -160,8 +160,15 @@ bool history_model::adopt_decisions(const decisions& made) {
         after[which] = result.state;
     }
     begin_sync(made);
+    std::array<bool, 2> may_refuse = {};
     for (unsigned which = 0; which < 2; ++which) {
+        may_refuse[which] = diskless_primary_connects(at(which).now, after[which]);
         enter(at(which), after[which]);
+    }
+    for (unsigned which = 0; which < 2; ++which) {
+        if (may_refuse[which]) {
+            primary_agrees(at(which));
+        }
     }
     for (unsigned which = 0; which < 2; ++which) {
         at(which).presented =
@@ -169,6 +176,15 @@ bool history_model::adopt_decisions(const decisions& made) {
     }
     note("connected");
     return true;
+}
+
+// The diskless Primary has compared what its peer has with what it presents.
+void history_model::primary_agrees(node& one) {
+    force(one, state_change());
+    if (peer_begins_to_write(one.now, one.uuids)) {
+        one.uuids = new_current(one.uuids, random(), one.now.role);
+        one.presented = one.uuids.current;
+    }
 }
 
 // What a decision changes before the states do.

@@ -98,6 +98,7 @@ private:
     bool decide_together(decisions& made);
     bool check_decisions(const decisions& made);
     bool adopt_decisions(const decisions& made);
+    void primary_agrees(node& one);
     void begin_sync(const decisions& made);
     bool attach_connected(unsigned which, const state::attached& found);
     void exchange_bitmaps();

@@ -228,6 +228,24 @@ void a_forced_peer_is_recognised_and_answered(void**) {
     assert_false(peer_must_hear(after, syncing, reported));
 }
 
+// The peer was told Diskless in the handshake; only what it says afterwards counts.
+void a_disk_attached_during_the_handshake_is_negotiated_after_it(void**) {
+    peer_state_facts facts = meeting();
+    facts.own.disk = disk::negotiating;
+    const peer_state_view view = look_at_peer_state(facts);
+    assert_int_equal(view.meaning, peer_state_meaning::take);
+    const auto goes_on = [&facts, &view] {
+        transition_context context = usual();
+        context.negotiates_when_connected = true;
+        context.negotiating = {disk::up_to_date, disk::unknown};
+        const auto adopted = adopt_peer_state(facts, view, connection::connected, disk::up_to_date);
+        return change(facts.own, adopted.wanted, adopted.kind, context).state.disk;
+    };
+    assert_int_equal(goes_on(), disk::negotiating);
+    facts.reported.disk = disk::diskless; // there is nothing to compare with
+    assert_int_equal(goes_on(), disk::up_to_date);
+}
+
 } // namespace
 
 int main() {
@@ -246,6 +264,7 @@ int main() {
         cmocka_unit_test(a_refusal_ends_the_attach_or_the_connection),
         cmocka_unit_test(frozen_writes_do_not_go_to_a_restarted_peer),
         cmocka_unit_test(a_forced_peer_is_recognised_and_answered),
+        cmocka_unit_test(a_disk_attached_during_the_handshake_is_negotiated_after_it),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

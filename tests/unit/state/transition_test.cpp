@@ -61,6 +61,44 @@ void a_lost_connection_leaves_the_peer_unknown(void**) {
     assert_int_equal(after.disk, disk::up_to_date);
 }
 
+// The bitmaps were not even exchanged.
+void a_target_whose_source_fails_is_not_current(void**) {
+    volume_state source = pair_of(role::primary, role::secondary, connection::wf_bitmap_s);
+    source.peer_disk = disk::consistent;
+    transition_context context = usual();
+    context.peer_behind = true;
+    volume_state after = forced(source, state_change().with(disk::failed), context);
+    assert_int_equal(after.connection, connection::connected);
+    assert_int_equal(after.peer_disk, disk::outdated);
+    // Whatever the peer says.
+    after = forced(after, state_change().with_peer(disk::up_to_date), context);
+    assert_int_equal(after.peer_disk, disk::outdated);
+    volume_state target = pair_of(role::secondary, role::primary, connection::wf_bitmap_t);
+    target.disk = disk::outdated;
+    context = usual();
+    context.own_behind = true;
+    after = forced(target, state_change().with_peer(disk::failed), context);
+    assert_int_equal(after.connection, connection::connected);
+    assert_int_equal(after.disk, disk::outdated);
+    assert_int_equal(forced(after, state_change().with_peer(disk::diskless), context).disk,
+                     disk::outdated);
+}
+
+void a_diskless_primary_vouches_for_our_data_when_it_has_agreed(void**) {
+    volume_state now = alone(role::secondary, disk::outdated);
+    now.connection = connection::wf_report_params;
+    const auto meets = state_change()
+                           .with(connection::connected)
+                           .with_peer(role::primary)
+                           .with_peer(disk::diskless);
+    volume_state after = forced(now, meets);
+    assert_int_equal(after.disk, disk::outdated);
+    transition_context context = usual();
+    context.primary_may_refuse = true;
+    assert_int_equal(forced(after, state_change(), context).disk, disk::outdated);
+    assert_int_equal(forced(after, state_change()).disk, disk::up_to_date);
+}
+
 void what_is_known_to_be_worse_is_remembered_of_a_lost_peer(void**) {
     volume_state now = pair_of(role::primary, role::secondary);
     now.peer_disk = disk::inconsistent;
@@ -99,8 +137,10 @@ void an_outdated_disk_beside_a_diskless_peer_stays_outdated(void**) {
     const volume_state other = mirrored(met.state);
     assert_int_equal(sanitize(other, other, usual()).state.peer_disk, disk::outdated);
     assert_int_equal(asked(other, promote), verdict::no_up_to_date_disk);
-    // A diskless Primary has compared the generation with the one in use.
-    assert_int_equal(forced(now, meet.with_peer(role::primary)).disk, disk::up_to_date);
+    // A diskless Primary compares the generation with the one in use, and says so.
+    const volume_state beside_primary = forced(now, meet.with_peer(role::primary));
+    assert_int_equal(beside_primary.disk, disk::outdated);
+    assert_int_equal(forced(beside_primary, state_change()).disk, disk::up_to_date);
 }
 
 void each_sync_state_bends_the_disks_to_its_range(void**) {
@@ -545,6 +585,8 @@ void every_accepted_request_leads_to_an_allowed_state_or_nothing_worse(void**) {
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(a_lost_connection_leaves_the_peer_unknown),
+        cmocka_unit_test(a_target_whose_source_fails_is_not_current),
+        cmocka_unit_test(a_diskless_primary_vouches_for_our_data_when_it_has_agreed),
         cmocka_unit_test(what_is_known_to_be_worse_is_remembered_of_a_lost_peer),
         cmocka_unit_test(outdated_and_consistent_vanish_on_connect),
         cmocka_unit_test(an_outdated_disk_beside_a_diskless_peer_stays_outdated),

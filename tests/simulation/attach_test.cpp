@@ -1,0 +1,158 @@
+// A disk that fails and is attached again at once, while the nodes stay connected: at whatever
+// moment it happens, both compare their generations and get in sync.
+#include "story.hpp"
+
+namespace {
+
+using namespace lockstep;
+using options::on_io_error;
+using simulation::instant;
+using simulation::millisecond;
+using simulation::second;
+using simulation::story;
+using state::connection;
+using state::disk;
+
+simulation::node_settings settings_with(on_io_error policy) {
+    auto settings = story::small_pair();
+    settings.disk.on_io_error = policy;
+    settings.external_metadata = true;
+    return settings;
+}
+
+// A is Primary, B's disk fails and comes back.
+struct returning_disk : story {
+    explicit returning_disk(on_io_error policy = on_io_error::detach)
+        : story(settings_with(policy)) {
+        write(a, 0, 0, 64);
+        wait_quiet();
+    }
+
+    void handler_takes(unsigned side, const std::string& handler, instant time) {
+        nodes[side]->helper_answers[handler] = {0, time, false};
+    }
+    void break_metadata(bool broken = true) {
+        nodes[b]->metadata_disk(0).faults.write_error_permille = broken ? 1000 : 0;
+    }
+    // B's disks answer more slowly than A's, so that A is ahead.
+    void invalidate_and_lose_disk() {
+        for (const unsigned side : {a, b}) {
+            for (auto* each : {&nodes[side]->data_disk(0), &nodes[side]->metadata_disk(0)}) {
+                each->faults.latency_max = side == a ? 30'000 : 4 * millisecond;
+            }
+        }
+        break_metadata();
+        run([&](replica::on_outcome done) { nodes[b]->machine().invalidate(0, std::move(done)); });
+        wait([&] { return disk_of(b) == disk::diskless; }, "the disk is dropped");
+        break_metadata(false);
+    }
+    void comes_back() {
+        expect(attach(b), "attached again");
+        write(a, 0, 256, 8);
+        wait_quiet();
+        converge();
+    }
+};
+
+// The handler ends when the disk for which it was called is gone, or another one is there.
+void a_source_forgets_the_handler_of_a_resync_whose_target_has_failed(void**) {
+    for (instant takes = millisecond; takes < 40 * millisecond; takes += millisecond) {
+        returning_disk it;
+        it.handler_takes(it.a, "before-resync-source", takes);
+        it.invalidate_and_lose_disk();
+        it.run_for(5 * millisecond);
+        it.comes_back();
+    }
+}
+
+void a_connection_that_is_lost_meanwhile_costs_no_disk(void**) {
+    for (instant at = 0; at < 20 * millisecond; at += millisecond) {
+        returning_disk it;
+        it.run([&](replica::on_outcome done) {
+            it.nodes[it.b]->machine().detach(0, false, std::move(done));
+        });
+        std::optional<bool> attached;
+        it.nodes[it.b]->attach(0, [&](const replica::outcome& ended) { attached = ended.ok; });
+        it.run_for(at);
+        it.net.faults.cut = true;
+        it.net.break_connection();
+        it.wait([&] { return attached.has_value(); }, "the command ends");
+        it.expect(*attached, "attached");
+        it.run_for(second);
+        it.expect(it.disk_of(it.b) >= disk::inconsistent && it.disk_of(it.b) <= disk::outdated,
+                  "the disk is there, and is known not to be current");
+        it.net.faults.cut = false;
+        it.converge();
+    }
+}
+
+// Connected while it is being attached: the peer is told at first that there is no disk.
+void a_connection_that_is_made_meanwhile_compares_the_generations(void**) {
+    // Slow enough for the attach to end at each step of the handshake.
+    for (instant at = 210 * millisecond; at < 600 * millisecond; at += millisecond) {
+        for (const unsigned side : {story::a, story::b}) {
+            returning_disk it;
+            it.net.faults.delay_max = 20 * millisecond;
+            it.net.faults.window_bytes = 64;
+            it.nodes[side]->metadata_disk(0).faults.latency_max = 60 * millisecond;
+            it.expect(it.secondary(it.a), "demoted");
+            it.disconnect(side);
+            it.disconnect(1 - side);
+            it.run([&](replica::on_outcome done) {
+                it.nodes[side]->machine().detach(0, false, std::move(done));
+            });
+            it.expect(it.primary(1 - side), "the other one is Primary");
+            it.write(1 - side, 0, 512, 64);
+            it.wait_quiet();
+            it.connect_both();
+            it.nodes[1 - side]->on_changed = [&] {
+                const auto now = it.volume(1 - side);
+                if (now.state.connection >= connection::connected &&
+                    now.state.peer_disk == disk::up_to_date && now.out_of_sync_kib > 0) {
+                    it.fail_with("the disk is taken for UpToDate before it was compared");
+                }
+            };
+            it.run_for(at);
+            // Just between the two STATEs it can't begin.
+            it.wait([&] { return it.attach(side); }, "attached");
+            it.converge();
+        }
+    }
+}
+
+// A wrote alone, and its disk fails at some moment while B gets what it missed: B's data do not
+// become current by that.
+void a_source_that_fails_does_not_make_its_target_current(void**) {
+    for (instant at = 0; at < 90 * millisecond; at += 500'000) {
+        returning_disk it;
+        it.handler_takes(it.a, "before-resync-source", 5 * millisecond);
+        it.handler_takes(it.b, "before-resync-target", 5 * millisecond);
+        it.disconnect(it.a);
+        it.disconnect(it.b);
+        it.write(it.a, 0, 0, 64);
+        it.wait_quiet();
+        it.connect_both();
+        it.run_for(at);
+        it.nodes[it.a]->data_disk(0).faults.dead = true;
+        it.write(it.a, 0, 1024, 8);
+        it.wait([&] { return it.disk_of(it.a) == disk::diskless; }, "the disk is dropped");
+        it.read(it.a, 0, 0, 64); // of B, if that has it; checked against what was written
+        it.run_for(second);
+        it.nodes[it.a]->data_disk(0).faults.dead = false;
+        it.expect(it.attach(it.a), "attached again");
+        it.connect_both(); // A may have refused what B has
+        it.converge();
+    }
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(a_source_forgets_the_handler_of_a_resync_whose_target_has_failed),
+        cmocka_unit_test(a_connection_that_is_lost_meanwhile_costs_no_disk),
+        cmocka_unit_test(a_connection_that_is_made_meanwhile_compares_the_generations),
+        cmocka_unit_test(a_source_that_fails_does_not_make_its_target_current),
+    };
+    return cmocka_run_group_tests_name("attach", tests, nullptr, nullptr);
+}
