@@ -1,5 +1,7 @@
 #include "kernel/device/nbd_connection.hpp"
 
+#include <poll.h>
+
 #include <cerrno>
 #include <span>
 
@@ -10,6 +12,8 @@ namespace lockstep::device {
 namespace {
 
 constexpr host::instant negotiation_limit = 10 * host::second;
+// System calls of one turn, so that a fast client does not starve the others.
+constexpr int sends_in_a_row = 8;
 
 } // namespace
 
@@ -20,9 +24,10 @@ nbd_connection::nbd_connection(host::event_loop& loop, host::owned_fd socket, nb
     receive_.done = [](host::completion& self, int result, unsigned) {
         static_cast<operation&>(self).connection->receive_ended(result);
     };
-    send_.connection = this;
-    send_.done = [](host::completion& self, int result, unsigned) {
-        static_cast<operation&>(self).connection->send_ended(result);
+    writable_.connection = this;
+    writable_.done = [](host::completion& self, int, unsigned) {
+        nbd_connection& connection = *static_cast<operation&>(self).connection;
+        connection.loop_.defer(connection.turn_);
     };
     turn_.connection = this;
     turn_.run = [](host::deferred& self) { static_cast<turn&>(self).connection->take_turn(); };
@@ -44,7 +49,7 @@ nbd_connection::~nbd_connection() {
 }
 
 bool nbd_connection::quiet() const {
-    return !receive_.pending && !send_.pending && session_.idle();
+    return !receive_.pending && !writable_.pending && session_.idle();
 }
 
 void nbd_connection::wants_turn(nbd_session&) {
@@ -61,9 +66,10 @@ void nbd_connection::take_turn() {
         return;
     }
     session_.resume();
+    send();
     if (session_.finished()) {
         if (!shut_down_) {
-            // Ends a receive or send that waits in the kernel.
+            // Ends what waits in the kernel.
             shut_down_ = true;
             ::shutdown(socket_.get(), SHUT_RDWR);
         }
@@ -76,7 +82,6 @@ void nbd_connection::take_turn() {
         return;
     }
     start_receive();
-    start_send();
 }
 
 void nbd_connection::start_receive() {
@@ -98,18 +103,31 @@ void nbd_connection::start_receive() {
     loop_.recvmsg(receive_, socket_.get(), &receive_message_);
 }
 
-void nbd_connection::start_send() {
-    if (send_.pending || !session_.has_output()) {
-        return;
+// At once: the client can go on while the disks are told what to do next.
+void nbd_connection::send() {
+    for (int i = 0; i < sends_in_a_row; ++i) {
+        if (writable_.pending || !session_.has_output()) {
+            return;
+        }
+        std::array<nbd_session::segment, segments_max> segments;
+        std::array<iovec, segments_max> parts;
+        const std::size_t count = session_.gather(segments);
+        for (std::size_t at = 0; at < count; ++at) {
+            parts[at] = {const_cast<std::byte*>(segments[at].bytes), segments[at].size};
+        }
+        msghdr message = {};
+        message.msg_iov = parts.data();
+        message.msg_iovlen = count;
+        const ssize_t size = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        const int error = size < 0 ? errno : 0;
+        session_.sent(size < 0 ? 0 : static_cast<std::size_t>(size));
+        if (error == EAGAIN) {
+            loop_.poll(writable_, socket_.get(), POLLOUT);
+        } else if (error != 0 && error != EINTR) {
+            session_.end();
+        }
     }
-    std::array<nbd_session::segment, segments_max> segments;
-    const std::size_t count = session_.gather(segments);
-    for (std::size_t i = 0; i < count; ++i) {
-        send_parts_[i] = {const_cast<std::byte*>(segments[i].bytes), segments[i].size};
-    }
-    send_message_.msg_iov = send_parts_.data();
-    send_message_.msg_iovlen = count;
-    loop_.sendmsg(send_, socket_.get(), &send_message_);
+    loop_.defer(turn_);
 }
 
 void nbd_connection::receive_ended(int result) {
@@ -120,14 +138,6 @@ void nbd_connection::receive_ended(int result) {
         result = 0;
     }
     session_.received(static_cast<std::size_t>(result));
-    loop_.defer(turn_);
-}
-
-void nbd_connection::send_ended(int result) {
-    if (result < 0 && result != -EINTR && result != -EAGAIN) {
-        session_.end();
-    }
-    session_.sent(result < 0 ? 0 : static_cast<std::size_t>(result));
     loop_.defer(turn_);
 }
 

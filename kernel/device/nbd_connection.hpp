@@ -55,9 +55,8 @@ private:
     std::size_t buffer_quota() const override { return owner_->buffer_quota(); }
     void take_turn();
     void start_receive();
-    void start_send();
+    void send();
     void receive_ended(int result);
-    void send_ended(int result);
     bool quiet() const;
 
     host::event_loop& loop_;
@@ -65,13 +64,11 @@ private:
     nbd_connection_owner* owner_;
     nbd_session session_;
     operation receive_;
-    operation send_;
+    operation writable_; // the socket was full
     turn turn_;
     deadline negotiated_by_; // silent connections do not keep clients out for long
     msghdr receive_message_ = {};
-    msghdr send_message_ = {};
     std::array<iovec, 2> receive_parts_ = {};
-    std::array<iovec, segments_max> send_parts_ = {};
     bool shut_down_ = false;
     bool closed_ = false;
 };
