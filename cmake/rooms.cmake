@@ -16,6 +16,18 @@ function(lockstep_room_include path out)
   set(${out} ${root} PARENT_SCOPE)
 endfunction()
 
+# How the sources of a room are compiled, other than those of tests.
+function(lockstep_room_options target)
+  if(LOCKSTEP_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
+  if(LOCKSTEP_UNITY)
+    # A local name may well be that of something in another source.
+    target_compile_options(${target} PRIVATE -Wno-shadow)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+  endif()
+endfunction()
+
 # lockstep_room(kernel/format SOURCES a.cpp DEPENDS kernel/base LIBRARIES fmt::fmt [PRIVATE ...])
 # makes the library target kernel_format. LIBRARIES are what its headers need too, PRIVATE what
 # only its sources need.
@@ -27,6 +39,7 @@ function(lockstep_room path)
     add_library(${target} STATIC ${ROOM_SOURCES})
     set(scope PUBLIC)
     target_link_libraries(${target} PRIVATE ${ROOM_PRIVATE})
+    lockstep_room_options(${target})
   else()
     add_library(${target} INTERFACE)
     set(scope INTERFACE)
@@ -41,9 +54,10 @@ endfunction()
 
 # lockstep_test(name SOURCES a.cpp DEPENDS kernel/format LIBRARIES ... LABELS unit)
 # makes a CMocka program and registers it with ctest. AS_SHIPPED: it can't run with sanitizers (it
-# counts allocations, or locks memory), so builds with sanitizers do without it.
+# counts allocations, or locks memory), so builds with sanitizers do without it. LONG: most of its
+# time goes into its own code.
 function(lockstep_test name)
-  cmake_parse_arguments(TEST "AS_SHIPPED" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(TEST "AS_SHIPPED;LONG" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
   if(TEST_AS_SHIPPED AND LOCKSTEP_SANITIZE)
     return()
   endif()
@@ -54,6 +68,10 @@ function(lockstep_test name)
   endforeach()
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE cmocka ${TEST_LIBRARIES})
+  if(LOCKSTEP_SANITIZE AND NOT TEST_LONG)
+    # Optimising instrumented tests takes longer than running them as they are.
+    target_compile_options(${name} PRIVATE -O0)
+  endif()
   add_test(NAME ${name} COMMAND ${name})
   if(NOT TEST_LABELS)
     set(TEST_LABELS unit)
@@ -112,6 +130,7 @@ function(lockstep_fuzz name)
   endforeach()
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${FUZZ_LIBRARIES})
+  target_compile_options(${name} PRIVATE -fsanitize=fuzzer-no-link)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   set_property(GLOBAL APPEND PROPERTY LOCKSTEP_FUZZERS ${name})
 endfunction()

@@ -9,29 +9,11 @@ namespace lockstep::config {
 
 namespace {
 
-void options_body(writer& out, const option_list& list) {
-    for (const option& row : list) {
-        if (!row.value) {
-            out.line(row.name + ";");
-        } else {
-            out.pair(row.name, row.verbatim ? *row.value : config_word(*row.value));
-        }
-    }
-}
-
-void options_section(writer& out, std::string_view name, const option_list& list) {
-    if (!list.empty()) {
-        out.open(name);
-        options_body(out, list);
-        out.close();
-    }
-}
-
 void proxy_options_section(writer& out, std::string_view name, const option_list& list,
                            const option_list& plugins) {
     if (!list.empty() || !plugins.empty()) {
         out.open(name);
-        options_body(out, list);
+        option_lines(out, list);
         options_section(out, "plugin", plugins);
         out.close();
     }
@@ -187,9 +169,7 @@ std::string dump_header(const document& doc, bool always_global) {
 
 std::string dump_resource(const resource& owner, const std::string& node_name) {
     writer out;
-    out.line(fmt::format("# resource {} on {}: {}, {}", config_word(owner.name), node_name,
-                         owner.ignored ? "ignored" : "not ignored",
-                         owner.stacked ? "stacked" : "not stacked"));
+    out.line(resource_comment(owner, node_name));
     out.line(fmt::format("# defined at {}", owner.start.path_text()));
     out.open(fmt::format("resource {}", config_word(owner.name)));
     if (!owner.template_path.empty()) {

@@ -81,28 +81,13 @@ void print_unknown(writer& out, const source& from, command_83 home) {
     }
 }
 
-void print_plain(writer& out, std::string_view name, const option_list& list) {
-    if (list.empty()) {
-        return;
-    }
-    out.open(name);
-    for (const option& row : list) {
-        if (row.value) {
-            out.pair(row.name, row.verbatim ? *row.value : config_word(*row.value));
-        } else {
-            out.line(row.name + ";");
-        }
-    }
-    out.close();
-}
-
 void protocol(writer& out, const resource& owner) {
     if (const option* row = find_option(owner.net_options, "protocol")) {
         out.pair("protocol", *row->value);
     }
 }
 
-void sections(writer& out, const resource& owner) {
+void print_sections(writer& out, const resource& owner) {
     const std::array disk{source{&owner.disk_options, options::section::disk}};
     const std::array net{source{&owner.net_options, options::section::net}};
     const std::array syncer{source{&owner.disk_options, options::section::disk},
@@ -113,11 +98,11 @@ void sections(writer& out, const resource& owner) {
     print_section(out, "syncer", command_83::syncer, syncer);
     print_unknown(out, disk[0], command_83::disk);
     print_unknown(out, net[0], command_83::net);
-    print_plain(out, "startup", startup_options(owner));
-    print_plain(out, "handlers", owner.handlers);
+    options_section(out, "startup", startup_options(owner));
+    options_section(out, "handlers", owner.handlers);
 }
 
-void host(writer& out, const host_section& row) {
+void print_host(writer& out, const host_section& row) {
     out.open(fmt::format("on {}", row.names_text()));
     for (const volume& one : row.volumes) {
         if (!one.implicit) {
@@ -166,7 +151,7 @@ std::string dump_header_83(const document& doc) {
     if (doc.common) {
         out.open("common");
         protocol(out, *doc.common);
-        sections(out, *doc.common);
+        print_sections(out, *doc.common);
         out.close();
         out.blank();
     }
@@ -175,15 +160,13 @@ std::string dump_header_83(const document& doc) {
 
 std::string dump_resource_83(const resource& owner, const std::string& node_name) {
     writer out;
-    out.line(fmt::format("# resource {} on {}: {}, {}", config_word(owner.name), node_name,
-                         owner.ignored ? "ignored" : "not ignored",
-                         owner.stacked ? "stacked" : "not stacked"));
+    out.line(resource_comment(owner, node_name));
     out.open(fmt::format("resource {}", config_word(owner.name)));
     protocol(out, owner);
     for (const auto& row : owner.hosts) {
-        host(out, *row);
+        print_host(out, *row);
     }
-    sections(out, owner);
+    print_sections(out, owner);
     out.close();
     out.blank();
     return out.take();

@@ -8,7 +8,7 @@ namespace lockstep::config {
 
 namespace {
 
-void options_body(writer& out, const option_list& list) {
+void option_elements(writer& out, const option_list& list) {
     for (const option& row : list) {
         if (row.value) {
             out.line(fmt::format("<option name=\"{}\" value=\"{}\"/>", xml_text(row.name),
@@ -19,32 +19,32 @@ void options_body(writer& out, const option_list& list) {
     }
 }
 
-void options_section(writer& out, std::string_view name, const option_list& list,
+void section_element(writer& out, std::string_view name, const option_list& list,
                      const option_list& plugins = {}) {
     if (list.empty() && plugins.empty()) {
         return;
     }
     out.line(fmt::format("<section name=\"{}\">", name));
     out.enter();
-    options_body(out, list);
-    options_section(out, "plugin", plugins);
+    option_elements(out, list);
+    section_element(out, "plugin", plugins);
     out.leave();
     out.line("</section>");
 }
 
-void sections(writer& out, const resource& owner) {
-    options_section(out, "options", owner.resource_options);
-    options_section(out, "net", owner.net_options);
-    options_section(out, "disk", owner.disk_options);
-    options_section(out, "startup", startup_options(owner));
-    options_section(out, "proxy", owner.proxy_options, owner.proxy_plugins);
-    options_section(out, "handlers", owner.handlers);
+void section_elements(writer& out, const resource& owner) {
+    section_element(out, "options", owner.resource_options);
+    section_element(out, "net", owner.net_options);
+    section_element(out, "disk", owner.disk_options);
+    section_element(out, "startup", startup_options(owner));
+    section_element(out, "proxy", owner.proxy_options, owner.proxy_plugins);
+    section_element(out, "handlers", owner.handlers);
 }
 
 void volume_element(writer& out, const volume& row) {
     out.line(fmt::format("<volume vnr=\"{}\">", row.number));
     out.enter();
-    options_section(out, "disk", row.disk_options);
+    section_element(out, "disk", row.disk_options);
     out.line(fmt::format("<device minor=\"{}\">{}</device>", row.minor.value_or(0),
                          xml_text(row.device.value_or(""))));
     out.line(fmt::format("<disk>{}</disk>", xml_text(row.disk.value_or(""))));
@@ -75,7 +75,7 @@ void proxy_element(writer& out, const proxy_section& proxy) {
     if (proxy.outside) {
         out.line(address_element("outside", *proxy.outside));
     }
-    options_section(out, "options", proxy.options, proxy.plugins);
+    section_element(out, "options", proxy.options, proxy.plugins);
     out.leave();
     out.line("</proxy>");
 }
@@ -84,7 +84,7 @@ void host_element(writer& out, const host_section& host) {
     out.line(host.by_address ? std::string("<host floating=\"1\">")
                              : fmt::format("<host name=\"{}\">", xml_text(host.names_text())));
     out.enter();
-    options_section(out, "options", host.resource_options);
+    section_element(out, "options", host.resource_options);
     for (const volume& row : host.volumes) {
         volume_element(out, row);
     }
@@ -128,7 +128,7 @@ std::string dump_xml_header(const document& doc) {
     if (doc.common) {
         out.line("<common>");
         out.enter();
-        sections(out, *doc.common);
+        section_elements(out, *doc.common);
         out.leave();
         out.line("</common>");
     }
@@ -146,7 +146,7 @@ std::string dump_xml_resource(const resource& owner) {
     for (const auto& host : owner.hosts) {
         host_element(out, *host);
     }
-    sections(out, owner);
+    section_elements(out, owner);
     out.leave();
     out.line("</resource>");
     return out.take();

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "agent/config/escape.hpp"
+
 namespace lockstep::config {
 
 namespace {
@@ -39,6 +41,30 @@ std::string address_text(const socket_address& address) {
     return address.family == "ipv6"
                ? fmt::format("{} [{}]:{}", address.family, address.host, address.port)
                : fmt::format("{} {}:{}", address.family, address.host, address.port);
+}
+
+void option_lines(writer& out, const option_list& list) {
+    for (const option& row : list) {
+        if (!row.value) {
+            out.line(row.name + ";");
+        } else {
+            out.pair(row.name, row.verbatim ? *row.value : config_word(*row.value));
+        }
+    }
+}
+
+void options_section(writer& out, std::string_view name, const option_list& list) {
+    if (!list.empty()) {
+        out.open(name);
+        option_lines(out, list);
+        out.close();
+    }
+}
+
+std::string resource_comment(const resource& owner, const std::string& node_name) {
+    return fmt::format("# resource {} on {}: {}, {}", config_word(owner.name), node_name,
+                       owner.ignored ? "ignored" : "not ignored",
+                       owner.stacked ? "stacked" : "not stacked");
 }
 
 option_list startup_options(const resource& owner) {

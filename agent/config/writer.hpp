@@ -33,6 +33,12 @@ private:
 // "ipv4 10.0.0.1:7788", "ipv6 [::1]:7788"
 std::string address_text(const socket_address& address);
 
+// "name {", an option a line, "}"; nothing without options.
+void options_section(writer& out, std::string_view name, const option_list& list);
+void option_lines(writer& out, const option_list& list);
+// "# resource r0 on alpha: not ignored, not stacked"
+std::string resource_comment(const resource& owner, const std::string& node_name);
+
 // Startup options with those that are kept apart from the list.
 option_list startup_options(const resource& owner);
 

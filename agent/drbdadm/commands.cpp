@@ -9,6 +9,9 @@ namespace lockstep::drbdadm {
 
 namespace {
 
+// Many of the actions have the names of functions.
+namespace rows {
+
 using enum action;
 
 constexpr command per_volume(std::string_view name, action what,
@@ -191,6 +194,10 @@ constexpr std::array table{
                 true),
     for_experts(per_volume("check-resize", check_resize)),
 };
+
+} // namespace rows
+
+using rows::table;
 
 bool is_one_of(std::string_view option, std::initializer_list<std::string_view> all) {
     return std::find(all.begin(), all.end(), option) != all.end();

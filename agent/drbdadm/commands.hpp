@@ -91,6 +91,10 @@ struct command {
     bool uses_registered_config = false; // called by the engine: the file that configured it
     bool allows_config_test = false;     // -t
     passed_options passes = passed_options::none;
+
+    bool dumps() const {
+        return action == drbdadm::action::dump || action == drbdadm::action::dump_xml;
+    }
 };
 
 std::span<const command> all_commands();

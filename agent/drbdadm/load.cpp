@@ -34,13 +34,9 @@ tl::unexpected<error> invalid() {
     return fail({}, {}, {}, exit_config_invalid);
 }
 
-bool is_dump(const command& what) {
-    return what.action == action::dump || what.action == action::dump_xml;
-}
-
 // The configuration is used for more than printing it.
 bool is_applied(const session& run) {
-    return !is_dump(*run.request.what) || run.dry() || run.request.verbose != 0;
+    return !run.request.what->dumps() || run.dry() || run.request.verbose != 0;
 }
 
 result<> resolve(session& run) {
@@ -53,20 +49,20 @@ result<> resolve(session& run) {
         return {};
     }
     const bool stops_by_name = run.request.what->name == "down" && !run.request.all();
-    if (run.doc.resources.empty() && !is_dump(*run.request.what) && !stops_by_name) {
+    if (run.doc.resources.empty() && !run.request.what->dumps() && !stops_by_name) {
         return fail("no resources defined!", {}, {}, exit_usage);
     }
     for (const auto& owner : run.doc.resources) {
         config::select_peer(*owner, run.request.peer, false, run.found);
         config::validate(run.doc, *owner, run.forgiving, run.found);
-        if (run.found.valid() && !is_dump(*run.request.what)) {
+        if (run.found.valid() && !run.request.what->dumps()) {
             config::translate_names(run.doc, *owner, run.node_name, run.forgiving, run.found);
         }
         if (!run.found.valid()) {
             return invalid();
         }
     }
-    if (!is_dump(*run.request.what)) {
+    if (!run.request.what->dumps()) {
         config::check_resync_cycles(run.doc, run.found);
     }
     if (!run.found.valid()) {

@@ -20,10 +20,6 @@ namespace lockstep::drbdadm {
 
 namespace {
 
-bool is_dump(const command& what) {
-    return what.action == action::dump || what.action == action::dump_xml;
-}
-
 // What this suite is compatible with; scripts compare the numbers (0xMMmmpp).
 void print_version(const config::version_numbers& driver) {
     fmt::print("DRBDADM_BUILDTAG={}\nDRBDADM_API_VERSION=1\nDRBD_KERNEL_VERSION_CODE={}\n"
@@ -114,7 +110,7 @@ int refuse_without_resources(const session& run) {
 }
 
 int perform_on_all(session& run) {
-    const bool dumping = is_dump(*run.request.what);
+    const bool dumping = run.request.what->dumps();
     if (!dumping) {
         if (const int code = refuse_without_resources(run)) {
             return code;
@@ -162,7 +158,7 @@ result<subject> find_subject(const session& run, const std::string& name) {
     subject on{found.owner, found.row};
     if (!what.needs_volume && !what.each_volume && on.row != nullptr) {
         // The engine may name a resource by one of its minors, and so may who looks for the file.
-        const bool by_minor = is_dump(what) && name.compare(0, 6, "minor-") == 0;
+        const bool by_minor = what.dumps() && name.compare(0, 6, "minor-") == 0;
         if (!on.row->implicit && what.action != action::handler && !by_minor) {
             return fail(fmt::format("{} operates on whole resources, but you specified a specific "
                                     "volume!",
@@ -181,7 +177,7 @@ result<subject> find_subject(const session& run, const std::string& name) {
                                 what.name, what.name, what.name, name),
                     {}, {}, exit_usage);
     }
-    if (run.request.stacked != on.owner->stacked && !is_dump(what)) {
+    if (run.request.stacked != on.owner->stacked && !what.dumps()) {
         return fail(fmt::format("'{}' is a {} resource, and not available in {} mode.",
                                 on.owner->name, on.owner->stacked ? "stacked" : "normal",
                                 run.request.stacked ? "stacked" : "normal"),
@@ -287,7 +283,7 @@ std::string why_names_are_wrong(const request& asked) {
     const command& what = *asked.what;
     if (asked.names.empty()) {
         const bool means_all =
-            is_dump(what) || what.name == "status" || what.action == action::sh_list_adjustable;
+            what.dumps() || what.name == "status" || what.action == action::sh_list_adjustable;
         return means_all || !what.needs_resource ? std::string{} : "No resource names specified";
     }
     if (!what.needs_resource) {

@@ -17,7 +17,7 @@ namespace {
 namespace flag = format::md_flag;
 
 constexpr std::uint64_t extent_bitmap_bytes = format::bits_per_al_extent / 8;
-constexpr std::uint64_t window_bytes = 1U << 20U;
+constexpr std::uint64_t bitmap_window_bytes = 1U << 20U;
 
 void report(const session& with, const format::al_replay& replay) {
     const std::uint32_t damaged = replay.blocks - replay.valid_blocks;
@@ -54,13 +54,13 @@ void report(const session& with, const format::al_replay& replay) {
 // Marks sorted extents window by window, so that neighbours share one read and one write.
 result<std::uint64_t> mark(metadata& target, const std::vector<std::uint32_t>& extents) {
     const std::uint64_t bitmap_bytes = target.bitmap_bytes();
-    aligned_buffer buffer(window_bytes);
+    aligned_buffer buffer(bitmap_window_bytes);
     std::uint64_t newly = 0;
     auto next = extents.begin();
     while (next != extents.end() && *next * extent_bitmap_bytes < bitmap_bytes) {
         const std::uint64_t from =
             *next * extent_bitmap_bytes / format::block_bytes * format::block_bytes;
-        const auto window = buffer.first(std::min(window_bytes, bitmap_bytes - from));
+        const auto window = buffer.first(std::min(bitmap_window_bytes, bitmap_bytes - from));
         const std::uint64_t at = target.at().bitmap + from;
         if (auto read = target.device().read(at, window, "apply_al"); !read) {
             return tl::unexpected(read.error());

@@ -27,7 +27,7 @@ using control::event;
 using control::event_kind;
 using control::event_object;
 
-constexpr std::int64_t answer_ms = 2000;
+constexpr std::int64_t snapshot_ms_max = 2000;
 constexpr int retry_ms = 250;
 
 std::int64_t wall_clock_us() {
@@ -203,7 +203,7 @@ result<std::vector<event>> event_command::subscribe(watched& engine) {
         return tl::unexpected<error>(sent.error());
     }
     std::vector<event> told;
-    const std::int64_t deadline = now_ms() + answer_ms;
+    const std::int64_t deadline = now_ms() + snapshot_ms_max;
     for (;;) {
         result<control::server_message> message = engine.client->receive(deadline);
         if (!message) {

@@ -16,6 +16,12 @@ namespace lockstep {
 using byte_span = std::span<std::byte>;
 using const_byte_span = std::span<const std::byte>;
 
+// Whether all of them are zero; memcmp with itself, one byte on, is faster than a loop.
+inline bool all_zero(const_byte_span bytes) {
+    return bytes.empty() || (bytes[0] == std::byte{0} &&
+                             std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
 template <class Integer>
 constexpr Integer byte_swap(Integer value) {
     static_assert(std::is_unsigned_v<Integer>);

@@ -13,7 +13,7 @@ namespace lockstep::device {
 
 namespace {
 
-constexpr const char* remedy = "run as root, with a /dev that takes device nodes";
+constexpr const char* node_remedy = "run as root, with a /dev that takes device nodes";
 
 // A name beside `path` for what is to be renamed to it.
 std::string beside(const std::string& path) {
@@ -46,7 +46,8 @@ result<> make_directories(const std::string& below, const std::string& name) {
          slash = name.find('/', slash + 1)) {
         const std::string path = below + '/' + name.substr(0, slash);
         if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
-            return fail_errno(errno, "cannot make a directory for links to devices", path, remedy);
+            return fail_errno(errno, "cannot make a directory for links to devices", path,
+                              node_remedy);
         }
     }
     return {};
@@ -66,13 +67,13 @@ result<> put_node(const std::string& path, std::uint64_t device) {
     const std::string made = beside(path);
     ::unlink(made.c_str());
     if (::mknod(made.c_str(), S_IFBLK | 0600, device) != 0) {
-        return fail_errno(errno, "cannot make the device node", path, remedy);
+        return fail_errno(errno, "cannot make the device node", path, node_remedy);
     }
     if (::chown(made.c_str(), 0, disk_group()) != 0 || ::chmod(made.c_str(), 0660) != 0 ||
         ::rename(made.c_str(), path.c_str()) != 0) {
         const int error = errno;
         ::unlink(made.c_str());
-        return fail_errno(error, "cannot put the device node in place", path, remedy);
+        return fail_errno(error, "cannot put the device node in place", path, node_remedy);
     }
     return {};
 }
@@ -110,7 +111,7 @@ result<> put_link(const std::string& directory, const std::string& name, std::ui
         ::rename(made.c_str(), path.c_str()) != 0) {
         const int error = errno;
         ::unlink(made.c_str());
-        return fail_errno(error, "cannot make a link to the device", path, remedy);
+        return fail_errno(error, "cannot make a link to the device", path, node_remedy);
     }
     return {};
 }

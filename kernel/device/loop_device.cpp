@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <linux/major.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -23,8 +24,6 @@ namespace lockstep::device {
 namespace {
 
 constexpr int loop_control_minor = 237; // Linux 6.1 include/linux/miscdevice.h
-constexpr int misc_major = 10;
-constexpr int loop_major = 7;
 constexpr int attempts_max = 64;
 
 std::string loop_path(int number) {
@@ -58,7 +57,7 @@ dev_t device_of(int number) {
     if (file >> major >> colon >> minor) {
         return ::makedev(major, minor);
     }
-    return ::makedev(loop_major, static_cast<unsigned>(number));
+    return ::makedev(LOOP_MAJOR, static_cast<unsigned>(number));
 }
 
 host::owned_fd open_loop(int number, int flags) {
@@ -78,7 +77,7 @@ tl::unexpected<error> no_loop(int errno_value, const std::string& what, const st
 
 result<loop_device> attach_loop(const loop_request& wanted) {
     const auto control =
-        open_node("/dev/loop-control", S_IFCHR, ::makedev(misc_major, loop_control_minor), O_RDWR);
+        open_node("/dev/loop-control", S_IFCHR, ::makedev(MISC_MAJOR, loop_control_minor), O_RDWR);
     if (!control.valid()) {
         return no_loop(errno, "cannot open the loop driver", "/dev/loop-control");
     }

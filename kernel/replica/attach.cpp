@@ -30,15 +30,6 @@ format::placement placement_of(const disk_properties& properties) {
     return {};
 }
 
-outcome refused(int code, std::string text, std::string remedy) {
-    outcome result;
-    result.ok = false;
-    result.code = code;
-    result.text = std::move(text);
-    result.remedy = std::move(remedy);
-    return result;
-}
-
 } // namespace
 
 void attach_job::released::operator()(std::byte* memory) const noexcept {

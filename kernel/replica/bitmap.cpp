@@ -34,11 +34,6 @@ bool put_flag(std::uint64_t* flags, std::uint64_t at, bool value) {
     return was != value;
 }
 
-bool all_zero(const_byte_span bytes) {
-    return bytes[0] == std::byte{0} &&
-           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
-
 // The first position in [from, end) at which word(index), taken as a bit stream, has a one.
 template <class Word>
 std::uint64_t next_one(std::uint64_t from, std::uint64_t end, Word word) {

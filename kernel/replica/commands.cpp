@@ -18,21 +18,12 @@ using state::verdict;
 
 namespace {
 
-outcome refuse(int code, std::string text, std::string remedy) {
-    outcome out;
-    out.ok = false;
-    out.code = code;
-    out.text = std::move(text);
-    out.remedy = std::move(remedy);
-    return out;
-}
-
 outcome no_such_volume() {
-    return refuse(127, "Device minor not allocated", "create it first: drbdsetup new-minor");
+    return refused(127, "Device minor not allocated", "create it first: drbdsetup new-minor");
 }
 
 outcome no_disk() {
-    return refuse(138, "Device does not have a disk-config", "attach the disk first");
+    return refused(138, "Device does not have a disk-config", "attach the disk first");
 }
 
 // Runs `action` for an existing volume, and settles.
@@ -51,12 +42,12 @@ void with_volume(machinery& all, volume_number number, const on_outcome& done, A
 outcome resource::add_volume(volume_number number, std::uint32_t minor) {
     machinery& all = *machinery_;
     if (all.find(number) != nullptr) {
-        return refuse(161, fmt::format("Volume {} exists already", number),
-                      "use another volume number, or del-minor first");
+        return refused(161, fmt::format("Volume {} exists already", number),
+                       "use another volume number, or del-minor first");
     }
     if (number != 0 && all.is_connected() && !all.link.rules.has_volumes()) {
-        return refuse(162, "the peer's protocol version carries volume 0 only",
-                      "disconnect first; such a peer can't have this volume");
+        return refused(162, "the peer's protocol version carries volume 0 only",
+                       "disconnect first; such a peer can't have this volume");
     }
     auto made = std::make_unique<volume>(all, all.clock, number, minor, [&all, number] {
         if (volume* found = all.find(number)) {
@@ -89,8 +80,8 @@ outcome resource::remove_volume(volume_number number) {
                       all.is_buried(number);
     if (busy || target->disk != nullptr || target->state.disk != disk::diskless ||
         all.common.connection > connection::standalone || all.common.role != role::secondary) {
-        return refuse(160, "Minor still configured (down it first)",
-                      "demote, disconnect and detach it first (or use down)");
+        return refused(160, "Minor still configured (down it first)",
+                       "demote, disconnect and detach it first (or use down)");
     }
     all.order.forget(*target);
     all.volumes.erase(number);
@@ -117,14 +108,14 @@ void resource::detach(volume_number number, bool force, on_outcome done) {
 outcome resource::connect(const connect_arguments& arguments) {
     machinery& all = *machinery_;
     if (all.common.connection != connection::standalone) {
-        return refuse(125, "Device has a net-config (use disconnect first)",
-                      "disconnect first, or use net-options to change settings");
+        return refused(125, "Device has a net-config (use disconnect first)",
+                       "disconnect first, or use net-options to change settings");
     }
     if (auto refused = check_net_options(all, arguments.net); !refused.ok) {
         return refused;
     }
     if (arguments.discard_my_data && all.common.role == role::primary) {
-        return refuse(123, "--discard-my-data not allowed when primary", "demote first");
+        return refused(123, "--discard-my-data not allowed when primary", "demote first");
     }
     all.net = arguments.net;
     all.has_net = true;
@@ -223,7 +214,7 @@ void resource::invalidate_remote(volume_number number, on_outcome done) {
 void resource::pause_sync(volume_number number, on_outcome done) {
     with_volume(*machinery_, number, done, [&](volume& target) {
         if (target.state.sync_paused_user) {
-            done(refuse(134, "Sync-pause flag is already set", "resume-sync clears it"));
+            done(refused(134, "Sync-pause flag is already set", "resume-sync clears it"));
             return;
         }
         done(outcome_of(machinery_->states.change(
@@ -237,13 +228,13 @@ void resource::resume_sync(volume_number number, on_outcome done) {
             const int code = target.state.sync_paused_after  ? 156
                              : target.state.sync_paused_peer ? 157
                                                              : 135;
-            done(refuse(code,
-                        code == 157   ? "Sync-pause flag is set by the peer"
-                        : code == 156 ? "Sync-pause flag is set by resync-after"
-                                      : "Sync-pause flag is already cleared",
-                        code == 157   ? "resume it on the peer"
-                        : code == 156 ? "it goes on when the other resource is in sync"
-                                      : "nothing is paused"));
+            done(refused(code,
+                         code == 157   ? "Sync-pause flag is set by the peer"
+                         : code == 156 ? "Sync-pause flag is set by resync-after"
+                                       : "Sync-pause flag is already cleared",
+                         code == 157   ? "resume it on the peer"
+                         : code == 156 ? "it goes on when the other resource is in sync"
+                                       : "nothing is paused"));
             return;
         }
         done(outcome_of(machinery_->states.change(
@@ -295,7 +286,7 @@ void resource::new_current_uuid(volume_number number, bool clear_bitmap, on_outc
                           all.link.rules.version >= 90 &&
                           own.super.uuids.current == state::uuid_just_created && clear_bitmap;
         if (target.state.connection != connection::standalone && !skip) {
-            done(refuse(151, "Need to be StandAlone", "disconnect first"));
+            done(refused(151, "Need to be StandAlone", "disconnect first"));
             return;
         }
         own.set_generation(state::new_current_by_admin(own.generation(), all.world.random_number(),
@@ -312,7 +303,7 @@ void resource::new_current_uuid(volume_number number, bool clear_bitmap, on_outc
                 state::change_kind::hard);
         }
         own.store_superblock([done](bool stored) {
-            done(stored ? outcome{} : refuse(118, "IO error on the meta data", "look at the log"));
+            done(stored ? outcome{} : refused(118, "IO error on the meta data", "look at the log"));
         });
     });
 }
@@ -343,8 +334,8 @@ outcome resource::change_disk_options(volume_number number, const options::disk_
     const bool log_changes = options.al_updates != target->options.al_updates ||
                              options.al_extents != target->options.al_extents;
     if (log_changes && target->disk != nullptr) {
-        return refuse(124, "al-extents and al-updates can't change while the disk is attached",
-                      "detach, change the configuration, and attach again");
+        return refused(124, "al-extents and al-updates can't change while the disk is attached",
+                       "detach, change the configuration, and attach again");
     }
     const std::uint64_t size = target->options.size_sectors;
     target->options = options;
@@ -365,7 +356,7 @@ outcome resource::change_disk_options(volume_number number, const options::disk_
 outcome resource::change_net_options(const options::net_options& options) {
     machinery& all = *machinery_;
     if (!all.has_net) {
-        return refuse(162, "Device does not have a net-config", "connect first");
+        return refused(162, "Device does not have a net-config", "connect first");
     }
     if (auto refused = check_net_options(all, options); !refused.ok) {
         return refused;

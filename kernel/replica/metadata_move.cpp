@@ -9,8 +9,6 @@
 namespace lockstep::replica {
 namespace {
 
-namespace flag = format::md_flag;
-
 // How long what has begun may take to end: more than a peer that falls silent takes to be noticed.
 constexpr std::uint64_t drain_seconds_max = 30;
 
@@ -142,7 +140,7 @@ void metadata_moves::fail(volume& target, const error& why) {
     local_disk& own = *target.disk;
     if (job.now == metadata_move_job::phase::moving) {
         // Memory still has everything; the disk perhaps not.
-        own.set_flags(own.super.flags | flag::full_sync);
+        own.set_flags(own.super.flags | format::md_flag::full_sync);
         own.hold_superblock(false);
     }
     job.now = metadata_move_job::phase::moved;
@@ -184,7 +182,7 @@ void metadata_moves::start(volume& target) {
 void metadata_moves::write_forerunner(volume& target) {
     local_disk& own = *target.disk;
     format::superblock ahead = own.super;
-    ahead.flags |= flag::full_sync | flag::al_clean;
+    ahead.flags |= format::md_flag::full_sync | format::md_flag::al_clean;
     ahead.magic = format::magic_v08;
     own.write_ahead(ahead, then(target, &metadata_moves::write_areas));
 }

@@ -17,10 +17,6 @@ namespace {
 constexpr std::uint64_t block_sectors = 8;
 constexpr std::uint64_t unknown = ~std::uint64_t{0};
 
-bool is_verify(connection value) {
-    return value == connection::verify_s || value == connection::verify_t;
-}
-
 std::uint64_t blocks_of(const volume& target) {
     return (target.size_sectors + block_sectors - 1) / block_sectors;
 }

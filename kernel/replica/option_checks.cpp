@@ -16,18 +16,9 @@ using state::role;
 
 namespace {
 
-outcome refuse(int code, std::string text, std::string remedy) {
-    outcome out;
-    out.ok = false;
-    out.code = code;
-    out.text = std::move(text);
-    out.remedy = std::move(remedy);
-    return out;
-}
-
 outcome refuse_stonith() {
-    return refuse(154, "fencing resource-and-stonith is not possible with protocol A",
-                  "set protocol C, or another fencing policy");
+    return refused(154, "fencing resource-and-stonith is not possible with protocol A",
+                   "set protocol C, or another fencing policy");
 }
 
 struct named_algorithm {
@@ -38,8 +29,8 @@ struct named_algorithm {
 
 outcome check_algorithms(const options::net_options& net) {
     if (net.cram_hmac_alg == "crc32c") {
-        return refuse(121, "cram-hmac-alg crc32c: a checksum can't authenticate",
-                      "use sha1 or sha256");
+        return refused(121, "cram-hmac-alg crc32c: a checksum can't authenticate",
+                       "use sha1 or sha256");
     }
     const std::array all{named_algorithm{"cram-hmac-alg", net.cram_hmac_alg, 120},
                          named_algorithm{"data-integrity-alg", net.data_integrity_alg, 141},
@@ -47,8 +38,9 @@ outcome check_algorithms(const options::net_options& net) {
                          named_algorithm{"verify-alg", net.verify_alg, 146}};
     for (const named_algorithm& each : all) {
         if (const auto known = digest_size(each.name); !known) {
-            return refuse(each.unknown_code, fmt::format("{}: {}", each.option, known.error().what),
-                          known.error().remedy);
+            return refused(each.unknown_code,
+                           fmt::format("{}: {}", each.option, known.error().what),
+                           known.error().remedy);
         }
     }
     return {};
@@ -75,8 +67,8 @@ outcome check_disk_options(const machinery& all, const volume& target,
         return refuse_stonith();
     }
     if (const auto possible = all.order.check(target, wanted.resync_after); !possible) {
-        return refuse(possible.error().code, "resync-after: " + possible.error().what,
-                      possible.error().remedy);
+        return refused(possible.error().code, "resync-after: " + possible.error().what,
+                       possible.error().remedy);
     }
     return {};
 }
@@ -86,8 +78,8 @@ outcome check_net_options(const machinery& all, const options::net_options& want
         return refused;
     }
     if (wanted.allow_two_primaries && wanted.protocol != options::protocol::c) {
-        return refuse(139, "allow-two-primaries needs protocol C",
-                      "set protocol C, or leave allow-two-primaries out");
+        return refused(139, "allow-two-primaries needs protocol C",
+                       "set protocol C, or leave allow-two-primaries out");
     }
     for (const auto& [number, each] : all.volumes) {
         if (wanted.protocol == options::protocol::a && each->disk != nullptr &&
@@ -97,8 +89,8 @@ outcome check_net_options(const machinery& all, const options::net_options& want
     }
     if (wanted.on_congestion != options::on_congestion::block &&
         wanted.protocol != options::protocol::a) {
-        return refuse(155, "on-congestion pull-ahead and disconnect need protocol A",
-                      "set protocol A, or leave on-congestion at block");
+        return refused(155, "on-congestion pull-ahead and disconnect need protocol A",
+                       "set protocol A, or leave on-congestion at block");
     }
     return {};
 }
@@ -109,24 +101,24 @@ outcome check_net_change(const machinery& all, const options::net_options& wante
         (wanted.protocol != all.net.protocol ||
          wanted.allow_two_primaries != all.net.allow_two_primaries ||
          wanted.data_integrity_alg != all.net.data_integrity_alg)) {
-        return refuse(163,
-                      "protocol, allow-two-primaries and data-integrity-alg can't change while "
-                      "connected with this peer",
-                      "disconnect, and connect with the new options");
+        return refused(163,
+                       "protocol, allow-two-primaries and data-integrity-alg can't change while "
+                       "connected with this peer",
+                       "disconnect, and connect with the new options");
     }
     if (!wanted.allow_two_primaries && all.common.role == role::primary &&
         all.common.peer_role == role::primary) {
-        return refuse(164, "allow-two-primaries can't be taken away while both are Primary",
-                      "demote one of the nodes first");
+        return refused(164, "allow-two-primaries can't be taken away while both are Primary",
+                       "demote one of the nodes first");
     }
     if (wanted.csums_alg != all.net.csums_alg && resync_runs(all)) {
-        return refuse(148, "csums-alg can't change while a resync runs",
-                      "wait until the resync is finished");
+        return refused(148, "csums-alg can't change while a resync runs",
+                       "wait until the resync is finished");
     }
     if (wanted.verify_alg != all.net.verify_alg &&
         any_volume(all, connection::verify_s, connection::verify_t)) {
-        return refuse(149, "verify-alg can't change while a verify runs",
-                      "wait until the verify is finished");
+        return refused(149, "verify-alg can't change while a verify runs",
+                       "wait until the verify is finished");
     }
     return {};
 }

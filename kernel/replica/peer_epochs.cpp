@@ -11,7 +11,7 @@ namespace {
 
 // How long, and for how many writes, a flush is put off while writes go on and nobody waits for it.
 // Meanwhile the sender keeps these writes in its activity log, and resyncs them if this node dies.
-constexpr instant put_off_max = milliseconds(50);
+constexpr instant flush_put_off_max = milliseconds(50);
 constexpr std::uint32_t put_off_writes_max = 1024;
 
 } // namespace
@@ -58,7 +58,7 @@ void peer_writes::barrier_received(const wire::barrier& barrier) {
         return;
     }
     if (!put_off_.armed()) {
-        put_off_.arm(all_.now() + put_off_max);
+        put_off_.arm(all_.now() + flush_put_off_max);
     }
     advance();
 }

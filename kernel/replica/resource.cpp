@@ -5,6 +5,15 @@
 
 namespace lockstep::replica {
 
+outcome refused(int code, std::string text, std::string remedy) {
+    outcome out;
+    out.ok = false;
+    out.code = code;
+    out.text = std::move(text);
+    out.remedy = std::move(remedy);
+    return out;
+}
+
 resource::resource(std::string name, ports& ports, memory_pools memory,
                    const options::resource_options& options)
     : machinery_(std::make_unique<machinery>(std::move(name), ports, memory, options)) {}

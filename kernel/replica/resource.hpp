@@ -28,6 +28,8 @@ struct outcome {
     std::string remedy;
     std::vector<std::string> info; // "additional info from kernel:"
 };
+// A refusal with DRBD's code, its sentence and the way out.
+outcome refused(int code, std::string text, std::string remedy);
 using on_outcome = std::function<void(outcome)>;
 
 // Where a verify begins: behind what one that was interrupted has compared, else at the start.

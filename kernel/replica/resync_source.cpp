@@ -13,15 +13,6 @@ using state::connection;
 using state::disk;
 using wire::command;
 
-namespace {
-
-bool all_zero(const_byte_span bytes) {
-    return bytes.empty() || (bytes[0] == std::byte{0} &&
-                             std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
-
-} // namespace
-
 void resync_runner::block_requested(volume& target, const wire::block_request& request, bool thin) {
     serve_request(target, wire::digest_request{request, {}}, thin);
 }

@@ -26,15 +26,6 @@ state::size_facts facts_of(const volume& target) {
     return facts;
 }
 
-outcome refused(int code, std::string text, std::string remedy) {
-    outcome result;
-    result.ok = false;
-    result.code = code;
-    result.text = std::move(text);
-    result.remedy = std::move(remedy);
-    return result;
-}
-
 state::sizes_decision decision_on(const volume& target, const wire::sizes& sizes,
                                   bool backing_changed) {
     state::sizes_situation at;

@@ -12,21 +12,21 @@ char write_ordering_of(const volume& target) {
     return target.options.disk_flushes ? 'f' : 'd';
 }
 
-bool is_running(state::connection value) {
+bool has_progress(state::connection value) {
     using state::connection;
     return value == connection::sync_source || value == connection::sync_target ||
            value == connection::paused_sync_s || value == connection::paused_sync_t ||
-           value == connection::verify_s || value == connection::verify_t;
+           is_verify(value);
 }
 
 progress_status progress_of(const machinery& all, const volume& target) {
     using state::connection;
     progress_status out;
     const auto now = target.state.connection;
-    if (!is_running(now) || target.disk == nullptr) {
+    if (!has_progress(now) || target.disk == nullptr) {
         return out;
     }
-    const bool verify = now == connection::verify_s || now == connection::verify_t;
+    const bool verify = is_verify(now);
     const std::uint64_t left = verify ? target.run.left_bits : target.disk->bits.weight();
     const auto progress =
         target.marks.progress(all.now(), std::min(left, target.marks.total_bits()));

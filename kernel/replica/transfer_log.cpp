@@ -11,7 +11,7 @@ namespace lockstep::replica {
 namespace {
 
 // How long a barrier waits for a next write. When none comes the peer is told to flush at once.
-constexpr instant put_off_max = milliseconds(10);
+constexpr instant barrier_put_off_max = milliseconds(10);
 
 } // namespace
 
@@ -118,7 +118,7 @@ void transfer_log::queue_ran_dry() {
     if (!may_put_off()) {
         send_barriers(nullptr);
     } else if (unsent_ != nullptr && unsent_->closed && !put_off_.armed()) {
-        put_off_.arm(all_.now() + put_off_max);
+        put_off_.arm(all_.now() + barrier_put_off_max);
     }
 }
 

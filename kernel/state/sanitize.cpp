@@ -8,15 +8,6 @@ namespace lockstep::state {
 
 namespace {
 
-bool is_verify(connection value) {
-    return value == connection::verify_s || value == connection::verify_t;
-}
-
-bool primary_without_data(const volume_state& at) {
-    return at.role == role::primary && at.disk < disk::up_to_date &&
-           at.peer_disk < disk::up_to_date;
-}
-
 bool primary_alone_unfenced(const volume_state& at) {
     return at.role == role::primary && at.connection < connection::connected &&
            at.peer_disk > disk::outdated;
@@ -159,7 +150,8 @@ void suspend_where_needed(const volume_state& before, volume_state& at,
                             (lost_peer_disk(before, at) || lost_own_disk(before, at));
         at.suspended_fencing |= alone || halved;
     }
-    if (context.suspend_without_data && primary_without_data(at) && !primary_without_data(before)) {
+    if (context.suspend_without_data && at.primary_without_data() &&
+        !before.primary_without_data()) {
         at.suspended_no_data = true;
     }
 }

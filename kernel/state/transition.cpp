@@ -7,10 +7,6 @@ namespace lockstep::state {
 
 namespace {
 
-bool is_verify(connection value) {
-    return value == connection::verify_s || value == connection::verify_t;
-}
-
 bool is_starting_sync(connection value) {
     return value == connection::starting_sync_s || value == connection::starting_sync_t;
 }
@@ -18,11 +14,6 @@ bool is_starting_sync(connection value) {
 // The errors that end a connection, each followed by Unconnected or Disconnecting.
 bool is_connection_error(connection value) {
     return value >= connection::timeout && value <= connection::tear_down;
-}
-
-bool primary_without_data(const volume_state& at) {
-    return at.role == role::primary && at.disk < disk::up_to_date &&
-           at.peer_disk < disk::up_to_date;
 }
 
 verdict check_primary_alone(const volume_state& at, const transition_context& context) {
@@ -197,7 +188,7 @@ verdict check_soft_outdate(const volume_state& before, const volume_state& wante
 } // namespace
 
 verdict check_state(const volume_state& wanted, const transition_context& context) {
-    const bool without_data = primary_without_data(wanted);
+    const bool without_data = wanted.primary_without_data();
     return first_refusal({
         check_roles(wanted, context),
         check_sync_disks(wanted),

@@ -101,7 +101,7 @@ const verdict_line* line_of(verdict value) {
 }
 
 template <class Value>
-std::uint32_t field(Value value, unsigned shift) {
+std::uint32_t at_shift(Value value, unsigned shift) {
     return static_cast<std::uint32_t>(value) << shift;
 }
 
@@ -124,11 +124,11 @@ std::string_view name(connection value) {
 }
 
 std::uint32_t pack(const volume_state& value) {
-    return field(value.role, 0) | field(value.peer_role, 2) | field(value.connection, 4) |
-           field(value.disk, 9) | field(value.peer_disk, 13) | field(value.suspended_user, 17) |
-           field(value.sync_paused_after, 18) | field(value.sync_paused_peer, 19) |
-           field(value.sync_paused_user, 20) | field(value.suspended_no_data, 21) |
-           field(value.suspended_fencing, 22);
+    return at_shift(value.role, 0) | at_shift(value.peer_role, 2) | at_shift(value.connection, 4) |
+           at_shift(value.disk, 9) | at_shift(value.peer_disk, 13) |
+           at_shift(value.suspended_user, 17) | at_shift(value.sync_paused_after, 18) |
+           at_shift(value.sync_paused_peer, 19) | at_shift(value.sync_paused_user, 20) |
+           at_shift(value.suspended_no_data, 21) | at_shift(value.suspended_fencing, 22);
 }
 
 volume_state unpack(std::uint32_t bits) {

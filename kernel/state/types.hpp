@@ -51,6 +51,10 @@ enum class connection : std::uint8_t {
     behind = 23,
 };
 
+constexpr bool is_verify(connection value) {
+    return value == connection::verify_s || value == connection::verify_t;
+}
+
 // DRBD's spellings: "Primary", "UpToDate", "WFBitMapS". Out of range: "?".
 std::string_view name(role value);
 std::string_view name(disk value);
@@ -72,6 +76,10 @@ struct volume_state {
     bool sync_paused_peer = false;  // the peer paused it
     bool sync_paused_user = false;  // pause-sync here
 
+    bool primary_without_data() const {
+        return role == state::role::primary && disk < state::disk::up_to_date &&
+               peer_disk < state::disk::up_to_date;
+    }
     bool suspended() const { return suspended_user || suspended_no_data || suspended_fencing; }
     bool operator==(const volume_state&) const = default;
 };

@@ -20,7 +20,6 @@ constexpr int code_net_configured = 125;
 constexpr int code_minor_invalid = 127;
 constexpr int code_resource_in_use = 159;
 constexpr int code_minor_configured = 160;
-constexpr int code_invalid_request = 162;
 
 // A disk that is silent for longer is worth a word.
 constexpr std::uint64_t silence_ms_max = 1000;

@@ -7,7 +7,6 @@ namespace lockstep::control {
 namespace {
 
 constexpr int code_cpu_mask = 143;
-constexpr int code_invalid_request = 162;
 
 // "f" or "1,00000000", as the kernel writes the masks of CPUs; empty for all.
 result<> check_cpu_mask(const std::string& text) {

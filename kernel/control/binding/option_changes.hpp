@@ -10,8 +10,10 @@
 
 namespace lockstep::control {
 
-// For attach, connect and new-resource: the defaults with the settings applied. Errors have code
-// 162 (ERR_INVALID_REQUEST).
+constexpr int code_invalid_request = 162; // ERR_INVALID_REQUEST
+
+// For attach, connect and new-resource: the defaults with the settings applied. Errors have
+// code_invalid_request.
 template <class Options>
 result<Options> options_from(const std::vector<option_setting>& settings);
 

@@ -10,7 +10,6 @@
 using namespace lockstep;
 using namespace lockstep::device;
 using operation = memory_volume::operation;
-using bytes = std::vector<std::byte>;
 
 namespace {
 

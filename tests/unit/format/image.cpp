@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernel/base/bytes.hpp"
+
 namespace lockstep::test {
 
 namespace {
@@ -64,9 +66,7 @@ image::image(const std::string& name) {
     std::FILE* pipe = unpack(fixture_path(name + ".img.xz"));
     std::vector<std::byte> block(block_size);
     while (const std::size_t count = std::fread(block.data(), 1, block_size, pipe)) {
-        const bool zero = std::all_of(block.begin(), block.begin() + static_cast<long>(count),
-                                      [](std::byte b) { return b == std::byte{0}; });
-        if (!zero) {
+        if (!all_zero(const_byte_span(block).first(count))) {
             blocks_.emplace(size_, block);
         }
         size_ += count;
