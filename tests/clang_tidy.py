@@ -62,9 +62,9 @@ def batches(build, parts):
         entries = json.load(file)
     alike = collections.defaultdict(dict)
     for entry in entries:
-        name = relative(entry["file"])
-        if not parts or any(part in name for part in parts):
-            alike[os.path.dirname(entry["file"]), flags_of(entry)][entry["file"]] = True
+        for source in sources_of(entry["file"]):
+            if not parts or any(part in relative(source) for part in parts):
+                alike[os.path.dirname(source), flags_of(entry)][source] = True
     out = []
     for (_, flags), files in sorted(alike.items()):
         # What follows cmocka.h can't use the name fail: such a source stands alone.
@@ -74,6 +74,11 @@ def batches(build, parts):
         for at in range(0, len(names), FILES_MAX):
             out.append(batch(names[at:at + FILES_MAX], flags))
     return out
+
+
+def sources_of(path):
+    """The build has texts of several sources, too."""
+    return re.findall(r'^#include "(.+)"', content(path), re.M) if "/Unity/" in path else [path]
 
 
 def content(path):
