@@ -49,8 +49,9 @@ struct app_request : list_hook<in_waiting>, list_hook<in_epoch>, list_hook<in_vo
     local_part local = local_part::none;
     net_part net = net_part::none;
     wanted_ack ack = wanted_ack::none;
-    bool net_done = true;    // covered by a barrier ack, or the peer has no part in it
-    bool peer_lacks = false; // its bits were set because the peer does not get it
+    bool net_done = true;        // covered by a barrier ack, or the peer has no part in it
+    bool awaits_barrier = false; // FUA that the peer can't be told of: complete when net_done
+    bool peer_lacks = false;     // its bits were set because the peer does not get it
     bool may_set_in_sync = false;
     bool postponed = false;   // lost against the other Primary's write: begins again behind it
     bool started = false;     // past all waiting: on its way to disk and peer

@@ -187,7 +187,8 @@ void write_path::begin_again(app_request& write) {
 }
 
 void write_path::check_complete(app_request& request) {
-    if (request.completed || request.local == local_part::pending) {
+    if (request.completed || request.local == local_part::pending ||
+        (request.awaits_barrier && !request.net_done)) {
         return;
     }
     switch (request.net) {

@@ -69,6 +69,7 @@ private:
     void go(app_request& write);
     void hold(app_request& write);
     void send(app_request& write);
+    void send_packet(app_request& write);
     void send_discard(app_request& write);
     void send_zeroes_as_data(app_request& write);
     void mark_out_of_sync(app_request& write);

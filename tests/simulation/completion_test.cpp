@@ -71,6 +71,21 @@ void protocol_c_completes_when_the_peer_has_written(void**) {
     it.expect(done_within_a_second(it), "done with the peer's disk");
 }
 
+// Before version 95 the peer is not told of FUA: it has the write for certain when it has
+// acknowledged the epoch.
+void under_protocol_c_fua_waits_for_the_flush_of_a_peer_of_an_old_version(void**) {
+    for (const std::uint32_t version : {93U, 101U}) {
+        story it(with_protocol(protocol::c));
+        it.net.dialect.version_max = version;
+        it.up_and_synced();
+        it.nodes[1]->data_disk(0).faults.flush_latency = 5 * second;
+        it.write(0, 0, 0, 8, true);
+        const bool done = done_within_a_second(it);
+        it.expect(done == (version == 101), "done only where FUA does it");
+        it.expect(it.run_until([&] { return it.quiet(); }, 10 * second), "done in the end");
+    }
+}
+
 // --- order ---
 
 // Writes one block after the other, each when the one before is done (and flushed, if it says so),
@@ -255,6 +270,7 @@ int main() {
         cmocka_unit_test(protocol_a_waits_for_room_in_the_send_buffer),
         cmocka_unit_test(protocol_b_completes_when_the_peer_has_received),
         cmocka_unit_test(protocol_c_completes_when_the_peer_has_written),
+        cmocka_unit_test(under_protocol_c_fua_waits_for_the_flush_of_a_peer_of_an_old_version),
         cmocka_unit_test(the_peer_has_no_hole_after_a_power_loss),
         cmocka_unit_test(volumes_of_a_resource_have_one_order),
         cmocka_unit_test(flushed_writes_survive_the_loss_of_both_nodes),

@@ -22,7 +22,7 @@ SECONDS = 60
 # exactly once. "Where it shows": the histories that are long on what the rule is for.
 RULES = [
     ("the activity log is on disk before the data is written",
-     "kernel/replica/write_path.cpp", [],
+     "kernel/replica/write_admission.cpp", [],
      "        target.waiting_log.push_back(write);\n        target.disk->pump_log();\n",
      "        target.disk->pump_log();\n        go(write);\n"),
     ("a bit is set before a write is acknowledged that the peer lacks",
@@ -56,7 +56,7 @@ RULES = [
      "    if (!owner_.options.md_flushes) {\n        superblock_flushed(0);",
      "    if (true) {\n        superblock_flushed(0);"),
     ("overlapping writes are done one after the other",
-     "kernel/replica/write_path.cpp", [],
+     "kernel/replica/write_admission.cpp", [],
      "    if (!target.waiting_overlap.empty() ||\n"
      "        target.in_flight.overlaps(write.sector, write.sectors())) {",
      "    if (false) {"),
