@@ -1,6 +1,7 @@
 // Attaching a disk: read the superblock, judge it, load the bitmap, store that the disk is in use.
 #include <cerrno>
 #include <cstdlib>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -152,6 +153,11 @@ bool disk_management::prepare(volume& target) {
         return false;
     }
     own.layout = *layout;
+    // It was stored after all before the disk was lost, and means nothing.
+    const std::uint64_t undone = std::exchange(target.unstored.current, 0);
+    if (undone != 0 && state::identity(undone) == state::identity(own.super.uuids.current)) {
+        own.set_generation(target.unstored.before);
+    }
     if (!fits_generation(target)) {
         return false;
     }

@@ -251,11 +251,7 @@ void resource::suspend_io(on_outcome done) {
 
 void resource::resume_io(on_outcome done) {
     machinery& all = *machinery_;
-    for (auto& [number, each] : all.volumes) {
-        if (each->new_generation_due) {
-            all.states.make_new_generation(*each);
-        }
-    }
+    all.states.go_on_without_data_of_peer();
     if (!all.is_connected()) {
         all.epochs.give_up_peer();
     }

@@ -241,11 +241,7 @@ void fencing::thaw_if_settled() {
         std::ranges::find(standing_, standing::open) != standing_.end()) {
         return;
     }
-    for (auto& [number, each] : all_.volumes) {
-        if (each->new_generation_due) {
-            all_.states.make_new_generation(*each);
-        }
-    }
+    all_.states.go_on_without_data_of_peer();
     all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
                            state::change_kind::hard);
     all_.writes.thawed();

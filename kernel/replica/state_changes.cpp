@@ -285,9 +285,16 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
             before, after, target.effective_generation, target.disk->super.uuids.current);
         const bool loses_data =
             before.disk >= disk::inconsistent && after.disk < disk::inconsistent;
+        if (loses_data && target.unstored.current != 0) {
+            target.effective_generation = target.unstored.before.current;
+        }
         if (loses_data && after.connection >= connection::connected &&
             target.generation_by_peer != 0) {
             target.effective_generation = target.generation_by_peer;
+        }
+        if (before.connection < connection::connected &&
+            after.connection >= connection::connected && after.peer_disk >= disk::inconsistent) {
+            target.new_generation_due = false; // it is back with its data
         }
         switch (state::generation_after(before, after, target.disk->generation())) {
         case state::new_generation::now:
@@ -320,16 +327,26 @@ void state_changes::make_new_generation(volume& target) {
     }
     target.new_generation_due = false;
     local_disk& own = *target.disk;
+    if (target.unstored.current == 0) {
+        target.unstored.before = own.generation();
+    }
     own.set_generation(
         state::new_current(own.generation(), all_.world.random_number(), target.state.role));
     target.effective_generation = own.super.uuids.current;
+    target.unstored.current = own.super.uuids.current;
     all_.log(log_level::info, target,
              fmt::format("new current UUID {}", state::text(own.generation()).view()));
     ++target.generation_stores;
     const volume_number number = target.number;
-    own.store_superblock([this, number](bool) {
+    own.store_superblock([this, number](bool stored) {
         if (volume* found = all_.find(number)) {
             --found->generation_stores;
+            if (stored && found->generation_stores == 0 && found->unstored.current != 0) {
+                if (found->effective_generation == found->unstored.before.current) {
+                    found->effective_generation = found->unstored.current; // with its last breath
+                }
+                found->unstored.current = 0;
+            }
             all_.writes.gate_moved();
         }
     });

@@ -44,6 +44,9 @@ public:
     // Makes a new current generation now; writes that the peer lacks wait until it is stored.
     void make_new_generation(volume& target);
 
+    // Makes those that are due.
+    void go_on_without_data_of_peer();
+
     // Sends what the peer must know.
     void send_state(volume& target);
     void send_uuids(volume& target, std::uint64_t extra_flags = 0);
@@ -64,8 +67,7 @@ private:
     static void note_who_is_behind(volume& target, const state::volume_state& after);
     void after_change(volume& target, const state::volume_state& before,
                       const state::volume_state& after);
-    void after_thaw(volume& target, const state::volume_state& before,
-                    const state::volume_state& after);
+    void after_thaw(const state::volume_state& before, const state::volume_state& after);
     void after_connection(volume& target, const state::volume_state& before,
                           const state::volume_state& after);
     void after_disk(volume& target, const state::volume_state& before,

@@ -30,7 +30,7 @@ void state_changes::after_change(volume& target, const state::volume_state& befo
     if (after.role == role::primary && !has_data && (before.role != role::primary || had_data)) {
         all_.helpers.call_for_volume("pri-on-incon-degr", target, {});
     }
-    after_thaw(target, before, after);
+    after_thaw(before, after);
     all_.fencing.state_moved(target, before, after);
     after_connection(target, before, after);
     after_disk(target, before, after);
@@ -39,7 +39,7 @@ void state_changes::after_change(volume& target, const state::volume_state& befo
     all_.writes.state_moved(target);
 }
 
-void state_changes::after_thaw(volume& target, const state::volume_state& before,
+void state_changes::after_thaw(const state::volume_state& before,
                                const state::volume_state& after) {
     // What is frozen is so in all volumes, so all have to be back.
     const bool established =
@@ -51,17 +51,16 @@ void state_changes::after_thaw(volume& target, const state::volume_state& before
             (before.disk == disk::attaching || before.disk == disk::negotiating) &&
             after.disk == disk::up_to_date;
         if (established || own_back) {
+            if (established) {
+                go_on_without_data_of_peer();
+            }
             change_all(state::state_change{}.with_suspended_no_data(false),
                        state::change_kind::hard);
             if (established) {
                 all_.epochs.send_again();
             } else if (!all_.is_connected() && !all_.common.suspended()) {
                 // The own disk is enough to go on, with a generation of its own.
-                for (auto& [number, each] : all_.volumes) {
-                    if (each->new_generation_due) {
-                        make_new_generation(*each);
-                    }
-                }
+                go_on_without_data_of_peer();
                 all_.epochs.give_up_peer();
             }
             all_.writes.thawed();
@@ -74,17 +73,13 @@ void state_changes::after_thaw(volume& target, const state::volume_state& before
                                   after.peer_disk <= disk::outdated;
         if (peer_settled) {
             // The peer is out: go on alone, with a generation of our own.
-            for (auto& [number, each] : all_.volumes) {
-                if (each->new_generation_due) {
-                    make_new_generation(*each);
-                }
-            }
+            go_on_without_data_of_peer();
             all_.epochs.give_up_peer();
             change_all(state::state_change{}.with_suspended_fencing(false),
                        state::change_kind::hard);
             all_.writes.thawed();
         } else if (established) {
-            target.new_generation_due = false;
+            go_on_without_data_of_peer();
             all_.epochs.send_again();
             change_all(state::state_change{}.with_suspended_fencing(false),
                        state::change_kind::hard);
@@ -93,6 +88,14 @@ void state_changes::after_thaw(volume& target, const state::volume_state& before
     }
     if (before.suspended() && !after.suspended()) {
         all_.writes.thawed();
+    }
+}
+
+void state_changes::go_on_without_data_of_peer() {
+    for (auto& [number, each] : all_.volumes) {
+        if (each->new_generation_due) {
+            make_new_generation(*each);
+        }
     }
 }
 

@@ -85,6 +85,12 @@ struct volume {
     std::vector<std::function<void(bool)>> waiting_detached;
     // The generation that this node has presented to its users; 0 before it had any data.
     std::uint64_t effective_generation = 0;
+    // A generation that this node has made and not known to be stored: nothing was completed under
+    // it. If its disk is lost first it is undone, here at once, and on the disk when that is back.
+    struct {
+        std::uint64_t current = 0; // 0: none
+        state::generation before;
+    } unstored;
     // The peer's current generation, if it has made one upon ours while both have data; else 0.
     std::uint64_t generation_by_peer = 0;
     // A new current generation is due when I/O is resumed.

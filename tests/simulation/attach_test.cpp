@@ -145,6 +145,61 @@ void a_source_that_fails_does_not_make_its_target_current(void**) {
     }
 }
 
+// The disk is lost while it is to say that this node went on alone: nothing was completed under the
+// generation that it does not know, so what the peer has is what the users have seen.
+void a_generation_that_was_not_stored_is_undone(void**) {
+    for (instant at = 0; at < 6 * millisecond; at += 100'000) {
+        for (const bool by_force : {false, true}) {
+            returning_disk it;
+            it.net.faults.cut = true;
+            it.net.break_connection();
+            it.write(it.a, 0, 64, 64);
+            it.wait([&] { return !it.net.connected(); }, "the link is lost");
+            it.run_for(at);
+            if (by_force) {
+                it.run([&](replica::on_outcome done) {
+                    it.nodes[it.a]->machine().detach(0, true, std::move(done));
+                });
+            } else {
+                it.nodes[it.a]->metadata_disk(0).faults.dead = true;
+                it.write(it.a, 0, 8192, 8); // an extent that is not in the log
+                it.wait([&] { return it.disk_of(it.a) == disk::diskless; }, "dropped");
+                it.nodes[it.a]->metadata_disk(0).faults.dead = false;
+            }
+            it.wait_quiet();
+            it.net.faults.cut = false;
+            it.run_for(second); // until the device has answered to everything
+            it.expect(it.attach(it.a), "attached again");
+            it.connect_both();
+            it.converge();
+        }
+    }
+}
+
+// Frozen by hand, the link is lost and comes back: the generation that would have been due is not,
+// or the peer's data would seem to be of another one.
+void resuming_io_with_the_peer_there_makes_no_generation(void**) {
+    returning_disk it;
+    const auto suspend = [&] {
+        it.run([&](replica::on_outcome done) {
+            it.nodes[it.a]->machine().suspend_io(std::move(done));
+        });
+    };
+    suspend();
+    it.net.break_connection();
+    it.wait([&] { return !it.is_in_sync(); }, "the link is lost");
+    it.wait([&] { return it.is_in_sync(); }, "and is back");
+    it.run_for(second); // both have stored the end of the resync
+    it.run([&](replica::on_outcome done) { it.nodes[it.a]->machine().resume_io(std::move(done)); });
+    it.nodes[it.a]->data_disk(0).faults.dead = true;
+    it.write(it.a, 0, 1024, 8);
+    it.wait([&] { return it.disk_of(it.a) == disk::diskless; }, "the disk is dropped");
+    it.nodes[it.a]->data_disk(0).faults.dead = false;
+    it.wait_quiet();
+    it.expect(it.attach(it.a), "attached again");
+    it.converge();
+}
+
 } // namespace
 
 int main() {
@@ -153,6 +208,8 @@ int main() {
         cmocka_unit_test(a_connection_that_is_lost_meanwhile_costs_no_disk),
         cmocka_unit_test(a_connection_that_is_made_meanwhile_compares_the_generations),
         cmocka_unit_test(a_source_that_fails_does_not_make_its_target_current),
+        cmocka_unit_test(a_generation_that_was_not_stored_is_undone),
+        cmocka_unit_test(resuming_io_with_the_peer_there_makes_no_generation),
     };
     return cmocka_run_group_tests_name("attach", tests, nullptr, nullptr);
 }

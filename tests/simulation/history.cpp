@@ -69,7 +69,9 @@ void history::connect(unsigned side, bool discard_my_data) {
 }
 
 void history::crash_node(unsigned side, bool noticed) {
-    if (!up(side)) {
+    // Who asked to be promoted with the data of a node that is there must find it there.
+    const bool leant_on = promoting_ == 1 - side && !seen_.has_all(1 - side);
+    if (!up(side) || leant_on) {
         return;
     }
     seen_.crashes(side);
@@ -149,8 +151,9 @@ void history::promote_someone() {
         }
         // Where fencing freezes whoever loses its peer, it alone has to see to it that nobody is
         // promoted who lacks something. Else the observer does.
-        const bool safe = settings_.freezes() || seen_.has_all(side) ||
-                          (seen_.reaches_good_data(side) && seen_.has_all(1 - side));
+        const bool safe =
+            settings_.freezes() || seen_.has_all(side) ||
+            (seen_.reaches_good_data(side) && up(1 - side) && seen_.has_all(1 - side));
         if (safe) {
             promote(side);
             return;
@@ -160,6 +163,7 @@ void history::promote_someone() {
 
 void history::promote(unsigned side) {
     promoting_ = side;
+    world_.print(side, "IS TO BE PROMOTED");
     at(side).machine().primary(false, [this](const replica::outcome&) { promoting_.reset(); });
     pause(20 * millisecond);
 }
