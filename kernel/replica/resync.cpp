@@ -241,6 +241,9 @@ void resync_runner::at_change(volume& target, const state::volume_state& before,
     if (!was_paused && is_paused) {
         target.marks.pause(all_.now());
         target.resync_timer.cancel();
+        if (!target.reads_throttled.empty()) { // see tick()
+            target.resync_timer.arm(all_.now());
+        }
     } else if (was_paused && !is_paused && is_running(after.connection)) {
         target.marks.resume(all_.now());
         target.pace.start(all_.now());
