@@ -151,6 +151,7 @@ take_options(const command_row& row, const std::vector<std::string>& words, invo
         }
     }
     std::vector<char*> pointers;
+    pointers.reserve(copies.size() + 1);
     for (std::string& word : copies) {
         pointers.push_back(word.data());
     }

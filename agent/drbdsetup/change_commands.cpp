@@ -74,7 +74,7 @@ result<> fill_attach(const invocation& asked, control::request& into) {
                     "Give internal, flexible, or the number of a slot on the metadata device.");
     }
     for (const std::string& typed : {asked.arguments[0], asked.arguments[1]}) {
-        const result<> checked = check_block_device(typed);
+        result<> checked = check_block_device(typed);
         if (!checked) {
             return checked;
         }

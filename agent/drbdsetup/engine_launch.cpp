@@ -41,6 +41,7 @@ result<pid_t> spawn(const std::string& program, const std::vector<std::string>& 
     // A session of its own: the engine outlives the terminal that it was started from.
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (const std::string& word : words) {
         arguments.push_back(const_cast<char*>(word.c_str()));
     }

@@ -94,6 +94,7 @@ std::vector<sighting> engines::look_at_all() const {
     const std::int64_t deadline = now_ms() + greetings_ms;
     const std::vector<std::string> all = names();
     std::vector<result<client_pointer>> begun;
+    begun.reserve(all.size());
     for (const std::string& name : all) {
         begun.push_back(engine_client::begin(where_, name, deadline));
     }

@@ -154,7 +154,7 @@ private:
 };
 
 std::vector<std::string> event_command::wanted_names() const {
-    const std::vector<std::string> all = now_.nodes.names();
+    std::vector<std::string> all = now_.nodes.names();
     if (now_.asked.object_kind == on_all) {
         return all;
     }

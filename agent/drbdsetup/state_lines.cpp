@@ -80,7 +80,7 @@ std::string state_lines::lines(const event& latest, const std::map<std::string, 
                                              latest.kind == event_kind::call ? "UH" : "UH-post",
                                              place(latest), field(&latest, "helper", ""));
         // The kernel tells it as wait(2) does.
-        const int status = std::atoi(field(&latest, "status", "0").c_str());
+        const long status = std::strtol(field(&latest, "status", "0").c_str(), nullptr, 10);
         return latest.kind == event_kind::call ? head + "\n"
                                                : fmt::format("{} {:#06x}\n", head, status << 8);
     }

@@ -104,7 +104,8 @@ event peer_device_event(const snapshot& whole, const volume_snapshot& from) {
     fields.statistic("unacked", fmt::format("{}", from.unacked));
     if (running) {
         const std::uint64_t left = from.progress.seconds_left;
-        fields.statistic("dbdt1", fmt::format("{:.2f}", from.progress.speed_kib / 1024.0));
+        fields.statistic(
+            "dbdt1", fmt::format("{:.2f}", static_cast<double>(from.progress.speed_kib) / 1024.0));
         fields.statistic("eta", left == ~std::uint64_t{0} ? "nan" : fmt::format("{}", left));
     }
     event made;

@@ -84,7 +84,8 @@ void add_processes(std::string& text, int& count, dev_t device) {
         std::ifstream file{"/proc/" + process + "/comm"};
         std::string name;
         std::getline(file, name);
-        add(text, count, name + " (pid " + process + ")");
+        name.append(" (pid ").append(process).append(")");
+        add(text, count, name);
     }
 }
 

@@ -13,7 +13,7 @@ using wire::command;
 namespace {
 
 // Bitmap packets on their way at a time: the rest of the bitmap waits in the bitmap.
-constexpr std::size_t queued_bytes_max = 64U * 4096;
+constexpr std::size_t queued_bytes_max = std::size_t{64} * 4096;
 
 } // namespace
 

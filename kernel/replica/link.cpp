@@ -180,11 +180,6 @@ void link::consume(channel which, const_byte_span& bytes) {
             all_.receiver.packet(which, stream.head(), stream.payload());
             break;
         case wire::packet_stream::step::data:
-            if (!all_.receiver.place_data(stream)) {
-                stalled_[index] = true;
-                return;
-            }
-            break;
         case wire::packet_stream::step::blocked:
             if (!all_.receiver.place_data(stream)) {
                 stalled_[index] = true;

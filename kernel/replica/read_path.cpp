@@ -63,13 +63,10 @@ bool read_path::prefer_peer(volume& target, const app_request& read) {
 
 void read_path::start(app_request& read) {
     volume& target = *read.target;
-    const bool here = good_here(target, read);
-    if (here && !prefer_peer(target, read)) {
+    if (good_here(target, read) && !prefer_peer(target, read)) {
         from_disk(read);
     } else if (peer_can(target)) {
         from_peer(read);
-    } else if (here) {
-        from_disk(read);
     } else {
         target.waiting_data.push_back(read);
         all_.writes.fail_waiting(target, EIO);

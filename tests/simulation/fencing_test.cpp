@@ -201,7 +201,7 @@ void a_waiting_handler_blocks_no_command(void**) {
     using replica::on_outcome;
     const auto ends = [&](const std::function<void(on_outcome)>& command) {
         const auto begun = it.events.now();
-        const auto result = it.run(command);
+        auto result = it.run(command);
         it.expect(it.events.now() - begun <= 11 * second, "a command returns within its bound");
         return result;
     };

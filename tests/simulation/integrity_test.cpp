@@ -8,7 +8,6 @@
 namespace {
 
 using namespace lockstep;
-using simulation::millisecond;
 using simulation::second;
 using story = simulation::pair_story;
 using state::connection;

@@ -10,7 +10,6 @@ using namespace lockstep;
 using options::on_io_error;
 using simulation::second;
 using simulation::story;
-using state::connection;
 using state::disk;
 
 constexpr std::array policies{on_io_error::pass_on, on_io_error::call_local_io_error,

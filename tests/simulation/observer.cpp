@@ -104,9 +104,8 @@ void observer::look() {
         const bool up_to_date_by_its_word = in_sync(side) && connected(other);
         if ((goes_on_alone(other) && !up_to_date_by_its_word) || !own_good) {
             stale_[side] = true;
-        } else if (up_to_date_by_its_word) {
-            stale_[side] = false; // the end of a resync is seen by its target first
-        } else if (reaches_good_peer(other) && own_good && at(side).alive()) {
+        } else if (up_to_date_by_its_word || // the end of a resync is seen by its target first
+                   (reaches_good_peer(other) && at(side).alive())) {
             stale_[side] = false;
         }
     }

@@ -6,7 +6,6 @@ namespace {
 
 using namespace lockstep;
 using operation = replica::io_request::operation;
-using simulation::millisecond;
 using simulation::second;
 using story = simulation::pair_story;
 using state::connection;

@@ -10,7 +10,6 @@
 namespace {
 
 using namespace lockstep;
-using simulation::second;
 using simulation::world;
 
 simulation::node_settings small_pair() {

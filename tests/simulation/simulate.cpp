@@ -42,7 +42,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 } // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
     // Histories give back and take the same memory again and again.
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
@@ -105,4 +105,7 @@ int main(int argc, char** argv) {
     fmt::print("# {} requests, {} crashes, {:.1f} s\n1..1\n", all.requests, all.crashes,
                seconds_since(start));
     return all.failures == 0 ? 0 : 1;
+} catch (const std::exception& problem) {
+    std::fprintf(stderr, "%s\n", problem.what());
+    return 2;
 }

@@ -13,7 +13,6 @@ using options::rr_conflict;
 using simulation::second;
 using simulation::story;
 using state::connection;
-using state::disk;
 using state::role;
 
 struct policies {

@@ -43,7 +43,7 @@ public:
 
     // True if the session took the message. `declared`: what its header says its length is.
     bool ask(std::uint32_t opcode, std::uint64_t node, std::uint64_t unique,
-             std::vector<std::byte> rest = {}, std::size_t declared = 0) {
+             const std::vector<std::byte>& rest = {}, std::size_t declared = 0) {
         fuse_in_header header = {};
         header.len =
             static_cast<std::uint32_t>(declared != 0 ? declared : sizeof header + rest.size());

@@ -65,7 +65,7 @@ public:
 
     bytes take(std::size_t count) {
         count = std::min(count, received.size());
-        const bytes out(received.begin(), received.begin() + static_cast<long>(count));
+        bytes out(received.begin(), received.begin() + static_cast<long>(count));
         received.erase(received.begin(), received.begin() + static_cast<long>(count));
         return out;
     }
