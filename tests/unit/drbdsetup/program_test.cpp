@@ -259,9 +259,8 @@ void refusals_have_drbds_exit_codes_and_texts(void**) {
     };
     for (const exit_row& row : rows) {
         const scratch_runtime runtime;
-        const control::reply answer = row.answer;
         const fake_engine engine(runtime, resource(),
-                                 [answer](const auto&, auto&) { return answer; });
+                                 [answer = row.answer](const auto&, auto&) { return answer; });
         const end got = run(runtime, {"primary", minor_word});
         assert_int_equal(got.code, row.code);
         assert_true(contains(got.errors, row.text));
@@ -514,7 +513,7 @@ void colour_and_width_follow_the_terminal(void**) {
 // Starting an engine.
 
 std::string script(const scratch_runtime& runtime, const std::string& text) {
-    const std::string path = runtime.path() + "/engine";
+    std::string path = runtime.path() + "/engine";
     std::ofstream(path) << "#!/bin/sh\n" << text << "\n";
     assert_int_equal(::chmod(path.c_str(), 0700), 0);
     ::setenv("LOCKSTEP_ENGINE", path.c_str(), 1);
