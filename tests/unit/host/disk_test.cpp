@@ -71,7 +71,7 @@ struct stage {
     }
 
     std::string make_file(const std::string& name, std::size_t size = disk_bytes) const {
-        const std::string path = directory + "/" + name;
+        std::string path = directory + "/" + name;
         const owned_fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         assert_int_equal(::ftruncate(fd.get(), static_cast<off_t>(size)), 0);
         return path;

@@ -106,7 +106,7 @@ std::vector<int> connections() {
     DIR* const all = ::opendir("/proc/self/fd");
     assert_non_null(all);
     while (const dirent* each = ::readdir(all)) {
-        const int fd = std::atoi(each->d_name);
+        const int fd = static_cast<int>(std::strtol(each->d_name, nullptr, 10));
         sockaddr_in peer = {};
         socklen_t size = sizeof peer;
         if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&

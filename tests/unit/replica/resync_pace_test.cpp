@@ -13,7 +13,6 @@ namespace {
 
 using lockstep::options::disk_options;
 using lockstep::replica::instant;
-using lockstep::replica::never;
 using lockstep::replica::resync_pace;
 using lockstep::replica::resync_throttle;
 
