@@ -154,6 +154,11 @@ void event_loop::recvmsg(completion& on, int fd, msghdr* message, int flags) {
     io_uring_prep_recvmsg(entry.sqe, fd, message, static_cast<unsigned>(flags));
 }
 
+void event_loop::sendmsg(completion& on, int fd, const msghdr* message, int flags) {
+    const auto entry = start(on);
+    io_uring_prep_sendmsg(entry.sqe, fd, message, static_cast<unsigned>(flags | MSG_NOSIGNAL));
+}
+
 void event_loop::accept(completion& on, int fd, sockaddr* from, unsigned* from_size) {
     const auto entry = start(on);
     io_uring_prep_accept(entry.sqe, fd, from, from_size, SOCK_CLOEXEC);

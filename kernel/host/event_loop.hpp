@@ -117,6 +117,7 @@ public:
     void recv(completion& on, int fd, void* memory, std::size_t size, int flags = 0);
     void send(completion& on, int fd, const void* memory, std::size_t size, int flags = 0);
     void recvmsg(completion& on, int fd, msghdr* message, int flags = 0);
+    void sendmsg(completion& on, int fd, const msghdr* message, int flags = 0);
     // The new socket is close-on-exec; its number is the result.
     void accept(completion& on, int fd, sockaddr* from = nullptr, unsigned* from_size = nullptr);
     void connect(completion& on, int fd, const sockaddr* to, unsigned to_size);

@@ -13,7 +13,6 @@ namespace {
 
 // System calls of one wake-up, so that a fast peer does not starve disks and clients.
 constexpr int reads_in_a_row = 8;
-constexpr int sends_in_a_row = 8;
 
 } // namespace
 
@@ -44,6 +43,8 @@ void link_stream::stop() {
     running_ = false;
     loop_.remove(send_later_);
     loop_.remove(offer_later_);
+    // Before any memory is given back: a send that waits for room fails from now on instead of
+    // sending what the memory holds by then.
     ::shutdown(socket_.get(), SHUT_RDWR);
     loop_.cancel(receiving_);
     loop_.cancel(sending_);
@@ -73,43 +74,34 @@ void link_stream::send_deferred(deferred& self) {
     static_cast<later&>(self).of.send_now();
 }
 
-// At once, and before what this pass has asked of the disks: to give a disk something to do can
-// take longer than all the rest, and the peer needs not wait for that.
 void link_stream::send_now() {
-    for (int i = 0; i < sends_in_a_row; ++i) {
-        if (!running_ || lost_ || sending_.pending) {
-            return;
-        }
-        const std::size_t count = user_.gather(which_, segments_);
-        if (count == 0) {
-            return;
-        }
-        for (std::size_t at = 0; at < count; ++at) {
-            parts_[at] = {const_cast<std::byte*>(segments_[at].bytes), segments_[at].size};
-        }
-        msghdr header = {};
-        header.msg_iov = parts_.data();
-        header.msg_iovlen = count;
-        const int more = cork_ && count == segments_max ? MSG_MORE : 0;
-        const ssize_t size = ::sendmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL | more);
-        if (size >= 0) {
-            user_.sent(which_, static_cast<std::size_t>(size));
-        } else if (errno == EAGAIN) {
-            loop_.poll(sending_, socket_.get(), POLLOUT);
-        } else if (errno != EINTR) {
-            lost(errno);
-        }
+    if (!running_ || lost_ || sending_.pending) {
+        return;
     }
-    want_send();
+    const std::size_t count = user_.gather(which_, segments_);
+    if (count == 0) {
+        return;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        parts_[i] = {const_cast<std::byte*>(segments_[i].bytes), segments_[i].size};
+    }
+    header_ = {};
+    header_.msg_iov = parts_.data();
+    header_.msg_iovlen = count;
+    loop_.sendmsg(sending_, socket_.get(), &header_, cork_ && count == segments_max ? MSG_MORE : 0);
 }
 
-// There is room again; what is wrong with the socket otherwise the next send tells.
-void link_stream::writable(completion& self, int /*result*/, unsigned /*flags*/) {
+void link_stream::sent(completion& self, int result, unsigned /*flags*/) {
     link_stream& of = static_cast<operation&>(self).of;
     if (!of.running_) {
         of.close_when_ended();
         return;
     }
+    if (result < 0) {
+        of.lost(-result);
+        return;
+    }
+    of.user_.sent(of.which_, static_cast<std::size_t>(result));
     of.send_now();
 }
 

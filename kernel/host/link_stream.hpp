@@ -30,12 +30,9 @@ public:
     virtual void sent(replica::channel which, std::size_t bytes) = 0;
 };
 
-// Neither way does the kernel ever hold on to the replica's memory: sending is a system call that
-// does not wait, and if the socket is full, comes again when it has room.
-//
 // Receiving: what comes is read into a buffer here and offered; when all of it was taken and the
 // replica says where the next bytes belong, they are read straight there, by a system call that
-// does not wait.
+// does not wait, so that the kernel never holds on to the replica's memory.
 class link_stream {
 public:
     static constexpr std::size_t staging_bytes = std::size_t{64} * 1024;
@@ -50,7 +47,8 @@ public:
     void start(owned_fd socket, bool cork);
     void want_send();
     void want_receive();
-    // Nothing is delivered afterwards, and no memory of the user touched.
+    // Nothing is delivered afterwards, and no memory of the user touched. What the kernel has
+    // already taken is still sent.
     void stop();
     // Nothing is pending any more: it may be destroyed.
     bool ended() const { return !receiving_.pending && !sending_.pending; }
@@ -66,7 +64,7 @@ private:
     };
 
     static void received(completion& self, int result, unsigned flags);
-    static void writable(completion& self, int result, unsigned flags);
+    static void sent(completion& self, int result, unsigned flags);
     static void send_deferred(deferred& self);
     static void offer_deferred(deferred& self);
 
@@ -94,11 +92,12 @@ private:
     bool polling_ = false; // the operation is a poll, not a read
     bool stalled_ = false; // until want_receive()
 
-    operation sending_{*this, writable}; // waits for room
+    operation sending_{*this, sent};
     later send_later_{*this, send_deferred};
     later offer_later_{*this, offer_deferred};
     std::array<replica::output_segment, segments_max> segments_;
     std::array<iovec, segments_max> parts_;
+    msghdr header_ = {};
 };
 
 } // namespace lockstep::host
