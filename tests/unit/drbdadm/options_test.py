@@ -11,9 +11,8 @@ import select
 import subprocess
 import sys
 import time
-import traceback
 
-from bench import Bench, equal, within
+from bench import equal, run_tests, within
 
 # Accepted for the sake of old files: section, a value other than the default, the default.
 WITHOUT_EFFECT = [
@@ -279,29 +278,5 @@ def a_cycle_of_resync_after_is_refused_with_its_place(bench):
     within("drbd.conf:", done.stderr)
 
 
-def main():
-    drbdadm, wanted = os.path.abspath(sys.argv[1]), sys.argv[2:]
-    tests = [value for value in globals().values()
-             if callable(value) and getattr(value, "__code__", None)
-             and value.__code__.co_varnames[:1] == ("bench",)
-             and value.__module__ == __name__ and (not wanted or value.__name__ in wanted)]
-    print(f"1..{len(tests)}")
-    failed = 0
-    for number, test in enumerate(tests, 1):
-        bench = Bench(drbdadm)
-        try:
-            test(bench)
-            print(f"ok {number} - {test.__name__}")
-        except Exception:  # the next test has a bench of its own
-            failed += 1
-            print(f"not ok {number} - {test.__name__}")
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}")
-        finally:
-            bench.close()
-        sys.stdout.flush()
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(globals()))
