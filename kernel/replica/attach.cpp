@@ -95,8 +95,17 @@ void disk_management::attach(volume& target, const disk_properties& properties,
     target.disk->submit(job.request);
 }
 
+// They begin when everything else that follows from the end of the attach is done.
+void disk_management::let_waiting_begin(attach_job& job) {
+    for (auto& each : job.waiting) {
+        all_.defer(std::move(each));
+    }
+    job.waiting.clear();
+}
+
 void disk_management::fail_attach(volume& target, const error& why) {
     auto job = std::move(target.attaching);
+    let_waiting_begin(*job);
     all_.log(log_level::error, target, "attach failed: " + why.text());
     all_.states.change(target, state::state_change{}.with(disk::diskless),
                        state::change_kind::hard);
@@ -266,6 +275,7 @@ void disk_management::bitmap_loaded(volume& target) {
             metadata_stored(*found, false);
             return;
         }
+        found->disk->hold_superblock(false);
         found->disk->store_superblock([this, number](bool done) {
             volume* again = all_.find(number);
             if (again != nullptr && again->attaching != nullptr) {
@@ -350,6 +360,7 @@ void disk_management::finish_attach(volume& target) {
     all_.log(log_level::info, target,
              fmt::format("attached to UUIDs {}", state::text(own.generation()).view()));
     job->done({});
+    let_waiting_begin(*job);
 }
 
 } // namespace lockstep::replica

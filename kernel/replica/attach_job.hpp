@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "kernel/replica/ports.hpp"
 #include "kernel/replica/resource.hpp"
@@ -23,6 +25,7 @@ struct attach_job {
     std::unique_ptr<std::byte, released> buffer; // chunk_bytes, aligned to 4096
     disk_request request;
     on_outcome done;
+    std::vector<std::function<void()>> waiting; // commands for the disk, until this has ended
     state::attached judged;
     std::uint64_t bitmap_read = 0; // bytes
     std::uint64_t new_size = 0;    // sectors

@@ -1,10 +1,12 @@
 // What an administrator can ask of a resource: the methods of `resource` behind drbdsetup's
 // commands.
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "kernel/replica/attach_job.hpp"
 #include "kernel/replica/machinery.hpp"
 #include "kernel/replica/option_checks.hpp"
 #include "kernel/replica/promotion.hpp"
@@ -35,6 +37,20 @@ void with_volume(machinery& all, volume_number number, const on_outcome& done, A
         done(no_such_volume());
     }
     all.settle();
+}
+
+// The same for what is about the disk: one that is being attached is known only when that has
+// ended.
+void with_known_disk(machinery& all, volume_number number, const on_outcome& done,
+                     const std::function<void(volume&)>& action) {
+    with_volume(all, number, done, [&](volume& target) {
+        if (target.attaching == nullptr) {
+            action(target);
+            return;
+        }
+        target.attaching->waiting.emplace_back(
+            [&all, number, done, action] { with_known_disk(all, number, done, action); });
+    });
 }
 
 } // namespace
@@ -158,15 +174,15 @@ void resource::secondary(on_outcome done) {
 }
 
 void resource::outdate(volume_number number, on_outcome done) {
-    with_volume(*machinery_, number, done, [&](volume& target) {
+    with_known_disk(*machinery_, number, done, [this, done](volume& target) {
         machinery_->commands.change_volume(target, state::state_change{}.with(disk::outdated),
-                                           std::move(done));
+                                           done);
     });
 }
 
 void resource::invalidate(volume_number number, on_outcome done) {
     machinery& all = *machinery_;
-    with_volume(all, number, done, [&](volume& target) {
+    with_known_disk(all, number, done, [&all, done](volume& target) {
         if (target.disk == nullptr) {
             done(no_disk());
             return;
@@ -184,13 +200,13 @@ void resource::invalidate(volume_number number, on_outcome done) {
             return;
         }
         all.commands.change_volume(target, state::state_change{}.with(connection::starting_sync_t),
-                                   std::move(done));
+                                   done);
     });
 }
 
 void resource::invalidate_remote(volume_number number, on_outcome done) {
     machinery& all = *machinery_;
-    with_volume(all, number, done, [&](volume& target) {
+    with_known_disk(all, number, done, [&all, done](volume& target) {
         if (target.disk == nullptr) {
             done(no_disk());
             return;
@@ -207,7 +223,7 @@ void resource::invalidate_remote(volume_number number, on_outcome done) {
             return;
         }
         all.commands.change_volume(target, state::state_change{}.with(connection::starting_sync_s),
-                                   std::move(done));
+                                   done);
     });
 }
 

@@ -22,6 +22,7 @@
 
 namespace lockstep::replica {
 
+struct attach_job;
 class machinery;
 struct volume;
 class local_disk;
@@ -47,6 +48,7 @@ public:
     void maybe_release(volume& target);
 
 private:
+    void let_waiting_begin(attach_job& job);
     void fail_attach(volume& target, const error& why);
     void give_up_attach(volume& target, const std::string& why);
     void superblock_read(volume& target, int error);

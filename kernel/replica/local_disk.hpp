@@ -64,8 +64,9 @@ public:
     // Writes it if anything changed since the last write began; `done` when it is durable.
     void store_superblock(on_stored done);
     bool superblock_dirty() const { return super_dirty_ || super_writing_; }
-    // While the metadata moves the superblock is not written: it would describe what is not there
-    // yet. What was asked for meanwhile is written when it is let go.
+    // While the disk is being attached, and while the metadata moves, the superblock is not
+    // written: it would describe what is not there yet. What was asked for meanwhile is written
+    // when it is let go.
     void hold_superblock(bool held);
     // Writes this one in its place, held or not; none is being written.
     void write_ahead(const format::superblock& value, on_stored done);
@@ -167,7 +168,7 @@ private:
 
     bool super_dirty_ = false;
     bool super_writing_ = false;
-    bool super_held_ = false;
+    bool super_held_ = true; // nothing is stored before it is known what stands there
     std::uint32_t stored_flags_ = 0;
     std::uint32_t writing_flags_ = 0;
     disk_request super_request_;

@@ -146,8 +146,8 @@ verdict check_soft_disk(const volume_state& before, const volume_state& wanted) 
         promotes_outdated_data(mirrored(before), mirrored(wanted))) {
         return verdict::no_up_to_date_disk;
     }
-    if (wanted.disk == disk::outdated && before.disk < disk::outdated &&
-        before.disk != disk::attaching) {
+    // The in-kernel DRBD excepts Attaching; here a disk is told what it is when it is attached.
+    if (wanted.disk == disk::outdated && before.disk < disk::outdated) {
         return verdict::lower_than_outdated;
     }
     return verdict::success;

@@ -1,5 +1,7 @@
 // A disk that fails and is attached again at once, while the nodes stay connected: at whatever
 // moment it happens, both compare their generations and get in sync.
+#include <functional>
+
 #include "story.hpp"
 
 namespace {
@@ -83,6 +85,39 @@ void a_connection_that_is_lost_meanwhile_costs_no_disk(void**) {
                   "the disk is there, and is known not to be current");
         it.net.faults.cut = false;
         it.converge();
+    }
+}
+
+// Whenever it comes, it finds metadata that have been read, and what it says stays.
+void a_command_for_a_disk_that_is_being_attached_waits_for_it(void**) {
+    using command = void (replica::resource::*)(replica::volume_number, replica::on_outcome);
+    const std::pair<command, disk> commands[] = {
+        {&replica::resource::outdate, disk::outdated},
+        {&replica::resource::invalidate, disk::inconsistent},
+    };
+    for (const auto& [asked, becomes] : commands) {
+        for (instant at = 0; at < 20 * millisecond; at += millisecond / 2) {
+            returning_disk it;
+            it.nodes[it.b]->metadata_disk(0).faults.latency_max = 4 * millisecond;
+            it.disconnect(it.a);
+            it.disconnect(it.b);
+            const std::uint64_t generation = it.volume(it.b).current_uuid;
+            it.run([&](replica::on_outcome done) {
+                it.nodes[it.b]->machine().detach(0, false, std::move(done));
+            });
+            std::optional<bool> attached;
+            std::optional<bool> ended;
+            it.nodes[it.b]->attach(0, [&](const replica::outcome& out) { attached = out.ok; });
+            it.run_for(at);
+            std::invoke(asked, it.nodes[it.b]->machine(), 0,
+                        [&](const replica::outcome& out) { ended = out.ok; });
+            it.wait([&] { return attached && ended; }, "both commands end");
+            it.expect(*attached && *ended, "both succeed");
+            it.expect(it.disk_of(it.b) == becomes, "the disk is what the command said");
+            it.expect(it.volume(it.b).current_uuid == generation, "with its generation");
+            it.connect_both();
+            it.converge();
+        }
     }
 }
 
@@ -206,6 +241,7 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(a_source_forgets_the_handler_of_a_resync_whose_target_has_failed),
         cmocka_unit_test(a_connection_that_is_lost_meanwhile_costs_no_disk),
+        cmocka_unit_test(a_command_for_a_disk_that_is_being_attached_waits_for_it),
         cmocka_unit_test(a_connection_that_is_made_meanwhile_compares_the_generations),
         cmocka_unit_test(a_source_that_fails_does_not_make_its_target_current),
         cmocka_unit_test(a_generation_that_was_not_stored_is_undone),
