@@ -180,6 +180,11 @@ void transfer_log::give_up_peer() {
 }
 
 void transfer_log::send_again() {
+    // Each volume that is connected may ask for it: the peer answers for what it gets once.
+    epoch* first = epochs_.front();
+    if (first == nullptr || first->link_serial == all_.link.serial) {
+        return;
+    }
     // Taken out first: sending puts them into new epochs.
     intrusive_list<epoch, in_log> old;
     old.append(epochs_);

@@ -488,6 +488,28 @@ void one_volumes_disk_freezes_the_whole_resource(void**) {
     assert_int_equal(it.called(it.a, "fence-disk"), 1);
 }
 
+// The handshakes of all volumes may end at once, and each thaws the resource: the peer gets once
+// what it had not answered.
+void what_was_frozen_is_sent_again_once(void**) {
+    auto settings = settings_with(stonith);
+    settings.volumes = 3;
+    fenced_pair it(settings);
+    it.handler_hangs(it.a, "fence-peer");
+    for (std::uint64_t round = 0; round < 20; ++round) {
+        const std::uint64_t before = it.volume(it.a).sent_kib;
+        it.net.faults.cut = true;
+        for (unsigned volume = 0; volume < settings.volumes; ++volume) {
+            it.write(it.a, volume, 8 * round, 8);
+        }
+        it.lose_link();
+        it.expect(it.frozen() && !it.quiet(), "the writes are held");
+        it.net.faults.cut = false;
+        it.wait_quiet();
+        assert_int_equal(it.volume(it.a).sent_kib - before, 8); // with the first time
+    }
+    it.converge();
+}
+
 } // namespace
 
 int main() {
@@ -517,6 +539,7 @@ int main() {
         cmocka_unit_test(our_own_failed_disk_is_asked_about_and_the_peers_goes_on),
         cmocka_unit_test(a_disk_is_not_asked_about_without_stonith),
         cmocka_unit_test(one_volumes_disk_freezes_the_whole_resource),
+        cmocka_unit_test(what_was_frozen_is_sent_again_once),
     };
     return cmocka_run_group_tests_name("fencing", tests, nullptr, nullptr);
 }
