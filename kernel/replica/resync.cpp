@@ -133,6 +133,14 @@ void resync_runner::send_sync_uuid(volume& target) {
 }
 
 void resync_runner::sync_uuid_received(volume& target, std::uint64_t sync_uuid) {
+    const bool source_too =
+        target.state.connection == connection::wf_bitmap_s || is_source(target.state.connection);
+    if (source_too) {
+        // Both attached their disks at once, and each compared with what the other had said before.
+        all_.states.drop_link(connection::network_failure,
+                              "both nodes took themselves for the source of a resync");
+        return;
+    }
     if (target.state.connection == connection::starting_sync_t) {
         target.early_sync_uuid = sync_uuid; // at_change() takes it up
         return;

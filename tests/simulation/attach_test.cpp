@@ -235,6 +235,38 @@ void resuming_io_with_the_peer_there_makes_no_generation(void**) {
     it.converge();
 }
 
+// Both disks are attached while each node still hears of the loss of the other's: what the other
+// had said before seems to be its answer, and both may take themselves for the source. Who is to be
+// it is asked again, and then perhaps of the administrator.
+void two_that_attach_at_once_do_not_both_stay_source(void**) {
+    for (instant at = 0; at < 200 * millisecond; at += 5 * millisecond) {
+        returning_disk it;
+        it.run_for(second);
+        it.net.faults.delay_max = 300 * millisecond;
+        for (const unsigned side : {it.b, it.a}) {
+            it.run([&](replica::on_outcome done) {
+                it.nodes[side]->machine().detach(0, true, std::move(done));
+            });
+        }
+        it.expect(it.attach(it.b), "attached again");
+        it.run_for(at);
+        it.expect(it.attach(it.a), "attached again");
+        it.run_for(20 * second);
+        it.net.faults.delay_max = millisecond;
+        if (!it.is_in_sync()) {
+            const auto refused = [&](unsigned side) {
+                return it.volume(side).state.connection == connection::standalone;
+            };
+            it.expect(refused(it.a) || refused(it.b), "the contradiction is found");
+            it.disconnect(it.a);
+            it.disconnect(it.b);
+            it.nodes[it.b]->connect(true);
+            it.nodes[it.a]->connect(false);
+        }
+        it.converge();
+    }
+}
+
 } // namespace
 
 int main() {
@@ -246,6 +278,7 @@ int main() {
         cmocka_unit_test(a_source_that_fails_does_not_make_its_target_current),
         cmocka_unit_test(a_generation_that_was_not_stored_is_undone),
         cmocka_unit_test(resuming_io_with_the_peer_there_makes_no_generation),
+        cmocka_unit_test(two_that_attach_at_once_do_not_both_stay_source),
     };
     return cmocka_run_group_tests_name("attach", tests, nullptr, nullptr);
 }
