@@ -67,8 +67,13 @@ void history::settle_split_brain() {
         }
     }
     // A Primary that crashed as source at the very end of a resync has marks that the other, who
-    // went on, can't tell from writes: in doubt that is a split brain.
-    if (!seen_.was_overruled() && !seen_.fell_as_primary(0) && !seen_.fell_as_primary(1)) {
+    // went on, can't tell from writes: in doubt that is a split brain. And a Secondary that heard
+    // of its Primary's detach has a generation of its own, as has the Primary, if the link was lost
+    // before both knew it.
+    const bool may_split = seen_.was_overruled() || seen_.fell_as_primary(0) ||
+                           seen_.fell_as_primary(1) || seen_.kept_for_peer(0) ||
+                           seen_.kept_for_peer(1);
+    if (!may_split) {
         return;
     }
     const unsigned victim = seen_.has_all(0) ? 1 : 0;

@@ -90,10 +90,23 @@ bool observer::goes_on_alone(unsigned side) const {
     return false;
 }
 
+bool observer::keeps_for_peer(unsigned side) const {
+    for (volume_number number = 0; number < settings_.node.volumes && at(side).alive(); ++number) {
+        const auto now = at(side).state(number);
+        if (now.connection >= connection::connected && now.role == role::secondary &&
+            now.peer_role == role::primary && now.disk == state::disk::up_to_date &&
+            now.peer_disk < state::disk::inconsistent) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void observer::look() {
     for (unsigned side = 0; side < 2; ++side) {
         judge_promotion(side);
         look_at_crashed_primary(side);
+        kept_for_peer_[side] |= keeps_for_peer(side);
         const unsigned other = 1 - side;
         // A Primary whose own disk is not good leans on the peer.
         stale_[side] |= is_primary(side) && !own_disks_good(side);
@@ -114,6 +127,7 @@ void observer::look() {
         crashed_ = {};
         fenced_ = {};
         fell_as_primary_ = {};
+        kept_for_peer_ = {};
         overruled_ = false;
     }
     look_for_errors();

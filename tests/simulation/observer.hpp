@@ -30,6 +30,9 @@ public:
     bool was_overruled() const { return overruled_; }
     // It crashed as Primary: what it had marked meanwhile looks like writes of its own.
     bool fell_as_primary(unsigned side) const { return fell_as_primary_[side]; }
+    // As Secondary it took its data for the only ones, because its peer, a Primary, has (or asked
+    // for leave to have) no disk: a generation of its own, which the peer may never hear of.
+    bool kept_for_peer(unsigned side) const { return kept_for_peer_[side]; }
     // Some of what was acknowledged may be lost, and rightly so (an error of the only good disk).
     void all_is_doubtful();
 
@@ -48,6 +51,7 @@ private:
     bool stored_as_primary(unsigned side) const;
     bool connected(unsigned side) const;
     void look_for_errors();
+    bool keeps_for_peer(unsigned side) const;
     void judge_promotion(unsigned side);
     void look_at_crashed_primary(unsigned side);
     node& at(unsigned side) const { return *world_.nodes[side]; }
@@ -59,6 +63,7 @@ private:
     std::array<bool, 2> crashed_{};
     std::array<bool, 2> crashed_primary_{}; // and nobody was promoted since
     std::array<bool, 2> fell_as_primary_{};
+    std::array<bool, 2> kept_for_peer_{};
     std::array<bool, 2> fenced_{};
     std::array<std::uint64_t, 2> errors_{};
     std::array<bool, 2> was_primary_{};
