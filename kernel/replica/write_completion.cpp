@@ -163,17 +163,20 @@ bool write_path::gate_closed(const app_request& request) const {
            ((peer_lacks || we_lack) && target.state.suspended_fencing);
 }
 
-// What was written is in no copy that will count. Either our disk has failed, and the peer took it
-// as sync target: a disk that is attached again may be the source, and would overwrite it there.
-// Or our disk alone has it, and was lost before it could say that it went on alone.
+// What was written, or flushed, is in no copy that will count. Our disk has failed, and the peer
+// took it as sync target: a disk that is attached again may be the source, and would overwrite it
+// there. Or the peer is lost, and our disk is the sync target, which the peer will overwrite. Or
+// our disk alone has it, and was lost before it could say that it went on alone.
 bool write_path::kept_nowhere(const app_request& write) {
     const volume& target = *write.target;
     const bool by_target = write.local == local_part::failed && write.net != net_part::failed &&
                            write.may_set_in_sync &&
                            target.state.peer_disk < state::disk::up_to_date;
-    const bool by_lost_disk = write.local == local_part::done && write.peer_lacks &&
-                              target.unstored.current != 0 && !target.has_disk();
-    return write.is_write() && (by_target || by_lost_disk);
+    const bool here_only = write.local == local_part::done && write.peer_lacks;
+    const bool by_own_target =
+        here_only && target.has_disk() && !target.has_disk(state::disk::up_to_date);
+    const bool by_lost_disk = here_only && target.unstored.current != 0 && !target.has_disk();
+    return by_own_target || (write.is_write() && (by_target || by_lost_disk));
 }
 
 // As if it had only now been asked for: it waits for good data, or fails for want of them.

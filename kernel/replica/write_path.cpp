@@ -196,6 +196,12 @@ void write_path::start(app_request& request) {
 
 void write_path::start_flush(app_request& flush) {
     volume& target = *flush.target;
+    if (!sends_data(target.state) && !target.has_disk(disk::up_to_date)) {
+        // What was acknowledged before may be gone with the peer, so nothing is durable.
+        target.waiting_data.push_back(flush);
+        fail_waiting(target, EIO);
+        return;
+    }
     flush.started = true;
     // With protocol C a flush covers the peer too: it waits until the peer has acknowledged (and
     // so, if it is one of ours, flushed) all epochs. Without a disk of our own that is all there
@@ -214,10 +220,6 @@ void write_path::start_flush(app_request& flush) {
     }
     if (has_disk) {
         submit_local(flush);
-    } else if (flush.net == net_part::none && !sends_data(target.state)) {
-        flush.started = false;
-        target.waiting_data.push_back(flush);
-        fail_waiting(target, EIO);
     } else {
         check_complete(flush);
     }

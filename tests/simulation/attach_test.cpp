@@ -88,6 +88,38 @@ void a_connection_that_is_lost_meanwhile_costs_no_disk(void**) {
     }
 }
 
+// The source comes back, and overwrites what only the target took.
+void a_primary_that_is_sync_target_acknowledges_nothing_without_its_source(void**) {
+    auto settings = settings_with(on_io_error::detach);
+    settings.disk.c_plan_ahead_ds = 0;
+    settings.disk.resync_rate_kib = 4;
+    story it(settings);
+    it.run([&](replica::on_outcome done) {
+        it.nodes[it.a]->machine().detach(0, false, std::move(done));
+    });
+    for (std::uint64_t at = 0; at < 1024; at += 64) {
+        it.write(it.a, 0, at, 64);
+    }
+    it.wait_quiet();
+    it.expect(it.attach(it.a), "attached again");
+    it.wait([&] { return it.volume(it.a).state.connection == connection::sync_target; }, "target");
+    it.net.faults.cut = true;
+    it.write(it.a, 0, 8192, 8);
+    it.run_for(second);
+    it.flush(it.a, 0);
+    it.run_for(second);
+    it.expect(it.nodes[it.a]->requests_open() == 2, "the source has not answered");
+    const auto failed = it.writes_failed;
+    const auto flushed = it.flushes_failed;
+    it.net.break_connection();
+    it.wait_quiet();
+    it.expect(it.disk_of(it.a) == disk::inconsistent, "the disk is that of a target");
+    it.expect(it.writes_failed == failed + 1, "the write fails");
+    it.flush(it.a, 0);
+    it.wait_quiet();
+    it.expect(it.flushes_failed == flushed + 2, "both flushes fail");
+}
+
 // Whenever it comes, it finds metadata that have been read, and what it says stays.
 void a_command_for_a_disk_that_is_being_attached_waits_for_it(void**) {
     using command = void (replica::resource::*)(replica::volume_number, replica::on_outcome);
@@ -273,6 +305,7 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(a_source_forgets_the_handler_of_a_resync_whose_target_has_failed),
         cmocka_unit_test(a_connection_that_is_lost_meanwhile_costs_no_disk),
+        cmocka_unit_test(a_primary_that_is_sync_target_acknowledges_nothing_without_its_source),
         cmocka_unit_test(a_command_for_a_disk_that_is_being_attached_waits_for_it),
         cmocka_unit_test(a_connection_that_is_made_meanwhile_compares_the_generations),
         cmocka_unit_test(a_source_that_fails_does_not_make_its_target_current),

@@ -187,6 +187,8 @@ void world::flush(unsigned side, volume_number volume) {
         ++requests_done;
         if (error == 0) {
             models[volume].flushed(issued);
+        } else {
+            ++flushes_failed;
         }
     };
     nodes[side]->submit(std::move(request));

@@ -53,6 +53,7 @@ public:
     // All requests of all clients are done.
     bool quiet() const;
     std::uint64_t writes_failed = 0;
+    std::uint64_t flushes_failed = 0;
     std::uint64_t reads_failed = 0;
     std::uint64_t requests_done = 0;
 
