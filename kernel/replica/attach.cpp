@@ -138,7 +138,11 @@ void disk_management::superblock_read(volume& target, int error) {
 
 bool disk_management::fits_generation(volume& target) {
     const std::uint64_t own = target.disk->super.uuids.current;
-    if (state::may_attach_generation(target.state, target.effective_generation, own)) {
+    const bool alone = target.state.peer_disk != disk::up_to_date;
+    const bool lacks_writes =
+        target.peer_is_ahead && alone && target.state.role == state::role::primary;
+    if (!lacks_writes &&
+        state::may_attach_generation(target.state, target.effective_generation, own)) {
         return true;
     }
     fail_attach(target, {fmt::format("Can only attach to the data we lost last (see kernel "
@@ -325,6 +329,7 @@ void disk_management::finish_attach(volume& target) {
     if (!judged.negotiate) {
         judged.disk =
             state::worth_alone(judged.disk, target.effective_generation, own.super.uuids.current);
+        judged.disk = target.peer_is_ahead ? std::min(judged.disk, disk::outdated) : judged.disk;
     }
     auto job = std::move(target.attaching);
     target.logical_block_bytes =

@@ -1,5 +1,6 @@
 #include "kernel/replica/state_changes.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include <fmt/format.h>
@@ -56,11 +57,13 @@ state_changes::without_peer(const volume& target) {
     state::volume_state alone = target.state;
     alone.peer_disk = disk::unknown;
     if (target.state.role == role::primary &&
-        !state::may_attach_generation(alone, target.effective_generation, own)) {
+        (target.peer_is_ahead ||
+         !state::may_attach_generation(alone, target.effective_generation, own))) {
         return std::nullopt;
     }
+    const disk worth = state::worth_alone(target.negotiated_disk, target.effective_generation, own);
     return state::transition_context::negotiated_disks{
-        state::worth_alone(target.negotiated_disk, target.effective_generation, own),
+        target.peer_is_ahead ? std::min(worth, disk::outdated) : worth,
         target.negotiated_peer_disk};
 }
 
@@ -317,6 +320,7 @@ void state_changes::note_who_is_behind(volume& target, const state::volume_state
         target.own_behind = false;
         target.peer_behind = false;
     }
+    target.peer_is_ahead &= !in_sync;
     target.own_behind |= after.connection == connection::wf_bitmap_t;
     target.peer_behind |= after.connection == connection::wf_bitmap_s;
 }

@@ -114,6 +114,8 @@ struct volume {
     // The size or the metadata's place is changing: nothing new begins.
     std::unique_ptr<metadata_move_job> move;
 
+    // Only the peer has some of what was completed; not in sync since.
+    bool peer_is_ahead = false;
     // A sync target by the handshake's decision, and not in sync since.
     bool own_behind = false;
     bool peer_behind = false;

@@ -233,6 +233,9 @@ void write_path::check_complete(app_request& request) {
     const bool good = request.local == local_part::done || request.net == net_part::acknowledged ||
                       (request.op == io_request::operation::flush &&
                        request.local == local_part::none && request.net != net_part::failed);
+    // The old data of a disk that comes back would not be what the users have seen.
+    request.target->peer_is_ahead |=
+        good && request.is_write() && request.local != local_part::done;
     complete(request, good && !fails ? 0 : EIO);
     if (request.net_done) {
         retire(request);

@@ -150,6 +150,9 @@ verdict check_soft_disk(const volume_state& before, const volume_state& wanted) 
     if (wanted.disk == disk::outdated && before.disk < disk::outdated) {
         return verdict::lower_than_outdated;
     }
+    if (before.disk == disk::attaching && wanted.disk >= disk::inconsistent) {
+        return verdict::in_transient_state;
+    }
     return verdict::success;
 }
 

@@ -299,6 +299,55 @@ void two_that_attach_at_once_do_not_both_stay_source(void**) {
     }
 }
 
+// outdate (of a fence-peer handler, say) and invalidate have to wait for the end of an attach.
+void commands_during_an_attach_do_not_disturb_it(void**) {
+    for (instant at = 0; at < 8 * millisecond; at += 250'000) {
+        returning_disk it;
+        it.expect(it.secondary(it.a), "demoted");
+        it.disconnect(it.a);
+        it.disconnect(it.b);
+        it.run([&](replica::on_outcome done) {
+            it.nodes[it.b]->machine().detach(0, false, std::move(done));
+        });
+        std::optional<bool> attached;
+        it.nodes[it.b]->attach(0, [&](const replica::outcome& ended) { attached = ended.ok; });
+        it.run_for(at);
+        const auto ignore = [](const replica::outcome&) {};
+        it.nodes[it.b]->machine().outdate(0, ignore);
+        it.nodes[it.b]->machine().invalidate(0, ignore);
+        it.wait([&] { return attached.has_value(); }, "the attach ends");
+        it.expect(*attached, "attached");
+        it.connect_both();
+        it.converge();
+    }
+}
+
+// A Primary without a disk has written through its peer, which dies: the old data of the disk do
+// not take the place of what the users have seen.
+void a_disk_that_missed_writes_is_not_current_without_the_peer(void**) {
+    for (instant at = 0; at < 20 * millisecond; at += millisecond) {
+        returning_disk it;
+        it.run([&](replica::on_outcome done) {
+            it.nodes[it.a]->machine().detach(0, false, std::move(done));
+        });
+        it.write(it.a, 0, 0, 64);
+        it.wait_quiet();
+        it.flush(it.a, 0); // B is to have it after a crash
+        it.wait_quiet();
+        it.nodes[it.b]->crash(false);
+        it.nodes[it.a]->attach(0, [](const replica::outcome&) {});
+        it.run_for(at);
+        it.net.break_connection();
+        it.run_for(second);
+        it.expect(it.disk_of(it.a) < disk::up_to_date, "what A's disk has is not current");
+        it.nodes[it.b]->start();
+        it.expect(it.attach(it.b), "B is back");
+        it.connect_both();
+        it.wait([&] { return it.attach(it.a) && it.is_in_sync(); }, "A attaches again");
+        it.converge();
+    }
+}
+
 } // namespace
 
 int main() {
@@ -312,6 +361,8 @@ int main() {
         cmocka_unit_test(a_generation_that_was_not_stored_is_undone),
         cmocka_unit_test(resuming_io_with_the_peer_there_makes_no_generation),
         cmocka_unit_test(two_that_attach_at_once_do_not_both_stay_source),
+        cmocka_unit_test(commands_during_an_attach_do_not_disturb_it),
+        cmocka_unit_test(a_disk_that_missed_writes_is_not_current_without_the_peer),
     };
     return cmocka_run_group_tests_name("attach", tests, nullptr, nullptr);
 }

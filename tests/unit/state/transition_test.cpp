@@ -61,6 +61,16 @@ void a_lost_connection_leaves_the_peer_unknown(void**) {
     assert_int_equal(after.disk, disk::up_to_date);
 }
 
+void nobody_says_what_a_disk_is_while_it_is_attached(void**) {
+    const volume_state now = alone(role::secondary, disk::attaching);
+    for (const disk wish : {disk::inconsistent, disk::outdated, disk::up_to_date}) {
+        assert_int_equal(asked(now, state_change().with(wish)), wish == disk::outdated
+                                                                    ? verdict::lower_than_outdated
+                                                                    : verdict::in_transient_state);
+        assert_int_equal(forced(now, state_change().with(wish)).disk, wish); // by the attach
+    }
+}
+
 // The bitmaps were not even exchanged.
 void a_target_whose_source_fails_is_not_current(void**) {
     volume_state source = pair_of(role::primary, role::secondary, connection::wf_bitmap_s);
@@ -585,6 +595,7 @@ void every_accepted_request_leads_to_an_allowed_state_or_nothing_worse(void**) {
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(a_lost_connection_leaves_the_peer_unknown),
+        cmocka_unit_test(nobody_says_what_a_disk_is_while_it_is_attached),
         cmocka_unit_test(a_target_whose_source_fails_is_not_current),
         cmocka_unit_test(a_diskless_primary_vouches_for_our_data_when_it_has_agreed),
         cmocka_unit_test(what_is_known_to_be_worse_is_remembered_of_a_lost_peer),
