@@ -49,6 +49,10 @@ model::write_id model::issue(std::uint64_t first, std::uint64_t count, bool zero
 }
 
 void model::acknowledge(write_id id, bool durable) {
+    if (id < doubtful_before_) {
+        abandon(id);
+        return;
+    }
     writes_[id].acknowledged = true;
     writes_[id].durable = durable;
     writes_[id].ended = now();
@@ -81,6 +85,10 @@ void model::forget_unsettled() {
         writes_[id].durable = false;
         writes_[id].ended = now();
     }
+}
+
+void model::doubt_open() {
+    doubtful_before_ = writes_.size();
 }
 
 void model::forget_all() {

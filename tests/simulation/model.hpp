@@ -44,6 +44,8 @@ public:
 
     // The only good copy had an error: whatever was ever there may be there.
     void forget_all();
+    // What is under way now is promised to nobody, even if it is acknowledged yet.
+    void doubt_open();
 
     // Empty if the content is one that a read issued at that time may return.
     std::string check(std::uint64_t at, const std::byte* content, moment read_issued) const;
@@ -75,6 +77,7 @@ private:
     std::vector<write> writes_{write{0, 0, 0, true, 0, 0, true, true}};
     std::map<std::uint64_t, std::vector<write_id>> sectors_;
     std::vector<write_id> unsettled_;
+    write_id doubtful_before_ = 0;
 };
 
 } // namespace lockstep::simulation

@@ -205,6 +205,9 @@ void observer::crashes(unsigned side) {
     for (auto& each : world_.models) {
         if (!other_has_all) {
             each.forget_unflushed();
+            if (settings_.node.net.protocol != options::protocol::c) {
+                each.doubt_open(); // received, says an answer on its way, and no more
+            }
         } else if (is_primary(side) && settings_.node.net.protocol != options::protocol::c) {
             each.forget_unsettled();
         }
