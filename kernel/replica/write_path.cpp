@@ -194,6 +194,10 @@ void write_path::start(app_request& request) {
 
 // --- flush ---
 
+bool write_path::needs_peer_flush(const volume& target) const {
+    return all_.net.protocol == options::protocol::c || !target.has_disk(disk::up_to_date);
+}
+
 void write_path::start_flush(app_request& flush) {
     volume& target = *flush.target;
     if (!sends_data(target.state) && !target.has_disk(disk::up_to_date)) {
@@ -204,11 +208,10 @@ void write_path::start_flush(app_request& flush) {
     }
     flush.started = true;
     // With protocol C a flush covers the peer too: it waits until the peer has acknowledged (and
-    // so, if it is one of ours, flushed) all epochs. Without a disk of our own that is all there
-    // is.
+    // so, if it is one of ours, flushed) all epochs. Without a good disk of our own that is all
+    // that counts, whatever the protocol.
     const bool has_disk = target.has_disk();
-    const bool ask_peer = sends_data(target.state) && all_.link.up &&
-                          (all_.net.protocol == options::protocol::c || !has_disk);
+    const bool ask_peer = sends_data(target.state) && all_.link.up && needs_peer_flush(target);
     // Either can end at once; the count keeps the request alive until both were begun.
     flush.local = has_disk ? local_part::pending : local_part::none;
     flush.net = net_part::none;
@@ -379,8 +382,8 @@ void write_path::send(app_request& write) {
     }
     ++target.counters.net_pending;
     target.counters.sent_sectors += write.sectors();
-    write.awaits_barrier = write.fua && !all_.link.rules.has_flush_flags() &&
-                           (all_.net.protocol == options::protocol::c || !target.has_disk());
+    write.awaits_barrier =
+        write.fua && !all_.link.rules.has_flush_flags() && needs_peer_flush(target);
     send_packet(write);
     if (write.awaits_barrier) {
         all_.epochs.hurry();

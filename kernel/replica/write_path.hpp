@@ -75,6 +75,7 @@ private:
     void mark_out_of_sync(app_request& write);
     static bool kept_nowhere(const app_request& write);
     void begin_again(app_request& write);
+    bool needs_peer_flush(const volume& target) const;
     bool gate_closed(const app_request& request) const;
     void check_complete(app_request& request);
     void retry_overlaps(volume& target);

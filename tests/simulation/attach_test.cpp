@@ -88,21 +88,47 @@ void a_connection_that_is_lost_meanwhile_costs_no_disk(void**) {
     }
 }
 
+// A Primary whose disk came back, and is sync target for a long time.
+struct slow_target : story {
+    explicit slow_target(options::protocol protocol = options::protocol::c)
+        : story(settings_of(protocol)) {
+        run([&](replica::on_outcome done) {
+            nodes[a]->machine().detach(0, false, std::move(done));
+        });
+        for (std::uint64_t at = 0; at < 1024; at += 64) {
+            write(a, 0, at, 64);
+        }
+        wait_quiet();
+        expect(attach(a), "attached again");
+        wait([&] { return volume(a).state.connection == connection::sync_target; }, "target");
+    }
+    static simulation::node_settings settings_of(options::protocol protocol) {
+        auto settings = settings_with(on_io_error::detach);
+        settings.net.protocol = protocol;
+        settings.disk.c_plan_ahead_ds = 0;
+        settings.disk.resync_rate_kib = 4;
+        return settings;
+    }
+};
+
+void a_flush_of_a_sync_target_is_the_sources_under_any_protocol(void**) {
+    for (const auto protocol : {options::protocol::a, options::protocol::b, options::protocol::c}) {
+        slow_target it(protocol);
+        it.write(it.a, 0, 8192, 8);
+        it.wait_quiet();
+        it.nodes[it.b]->data_disk(0).faults.hung = true;
+        it.flush(it.a, 0);
+        it.run_for(second);
+        it.expect(!it.quiet(), "the flush waits for the disk that counts");
+        it.nodes[it.b]->crash(false);
+        it.wait_quiet();
+        it.expect(it.flushes_failed == 1, "and fails with it");
+    }
+}
+
 // The source comes back, and overwrites what only the target took.
 void a_primary_that_is_sync_target_acknowledges_nothing_without_its_source(void**) {
-    auto settings = settings_with(on_io_error::detach);
-    settings.disk.c_plan_ahead_ds = 0;
-    settings.disk.resync_rate_kib = 4;
-    story it(settings);
-    it.run([&](replica::on_outcome done) {
-        it.nodes[it.a]->machine().detach(0, false, std::move(done));
-    });
-    for (std::uint64_t at = 0; at < 1024; at += 64) {
-        it.write(it.a, 0, at, 64);
-    }
-    it.wait_quiet();
-    it.expect(it.attach(it.a), "attached again");
-    it.wait([&] { return it.volume(it.a).state.connection == connection::sync_target; }, "target");
+    slow_target it;
     it.net.faults.cut = true;
     it.write(it.a, 0, 8192, 8);
     it.run_for(second);
@@ -354,6 +380,7 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(a_source_forgets_the_handler_of_a_resync_whose_target_has_failed),
         cmocka_unit_test(a_connection_that_is_lost_meanwhile_costs_no_disk),
+        cmocka_unit_test(a_flush_of_a_sync_target_is_the_sources_under_any_protocol),
         cmocka_unit_test(a_primary_that_is_sync_target_acknowledges_nothing_without_its_source),
         cmocka_unit_test(a_command_for_a_disk_that_is_being_attached_waits_for_it),
         cmocka_unit_test(a_connection_that_is_made_meanwhile_compares_the_generations),
