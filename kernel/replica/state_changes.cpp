@@ -280,6 +280,10 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
     note_who_is_behind(target, after);
     target.primary_may_refuse &= after.connection >= connection::connected;
     target.primary_may_refuse |= state::diskless_primary_connects(before, after);
+    if (before.connection < connection::connected && after.connection >= connection::connected &&
+        after.peer_disk >= disk::inconsistent) {
+        target.new_generation_due = false; // it is back with its data
+    }
     if (target.disk != nullptr && after.disk > disk::attaching) {
         const auto stored = state::unpack_flags(target.disk->super.flags);
         target.disk->set_flags(
@@ -294,10 +298,6 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
         if (loses_data && after.connection >= connection::connected &&
             target.generation_by_peer != 0) {
             target.effective_generation = target.generation_by_peer;
-        }
-        if (before.connection < connection::connected &&
-            after.connection >= connection::connected && after.peer_disk >= disk::inconsistent) {
-            target.new_generation_due = false; // it is back with its data
         }
         switch (state::generation_after(before, after, target.disk->generation())) {
         case state::new_generation::now:

@@ -25,7 +25,8 @@ simulation::node_settings settings_with(on_io_error policy) {
 // A is Primary, B's disk fails and comes back.
 struct returning_disk : story {
     explicit returning_disk(on_io_error policy = on_io_error::detach)
-        : story(settings_with(policy)) {
+        : returning_disk(settings_with(policy)) {}
+    explicit returning_disk(const simulation::node_settings& settings) : story(settings) {
         write(a, 0, 0, 64);
         wait_quiet();
     }
@@ -269,6 +270,32 @@ void a_generation_that_was_not_stored_is_undone(void**) {
     }
 }
 
+// Frozen for want of the peer, and then the disk is lost that alone has what was written: it is
+// written again, to the peer that has restarted meanwhile.
+void what_only_a_lost_disk_has_is_written_again(void**) {
+    for (instant at = 0; at < 6 * millisecond; at += 500'000) {
+        auto settings = settings_with(on_io_error::detach);
+        settings.disk.fencing = options::fencing::resource_and_stonith;
+        settings.resource.on_no_data_accessible = options::on_no_data::suspend_io;
+        returning_disk it(settings);
+        it.nodes[it.a]->helper_answers["fence-peer"].hangs = true;
+        it.nodes[it.b]->crash(false);
+        it.write(it.a, 0, 64, 64);
+        it.wait([&] { return it.frozen(); }, "frozen");
+        it.run_for(at);
+        it.run([&](replica::on_outcome done) {
+            it.nodes[it.a]->machine().detach(0, true, std::move(done));
+        });
+        it.nodes[it.b]->start();
+        it.expect(it.attach(it.b), "B is back");
+        it.connect_both();
+        it.wait_quiet();
+        assert_int_equal(it.writes_failed, 0);
+        it.expect(it.attach(it.a), "attached again");
+        it.converge();
+    }
+}
+
 // Frozen by hand, the link is lost and comes back: the generation that would have been due is not,
 // or the peer's data would seem to be of another one.
 void resuming_io_with_the_peer_there_makes_no_generation(void**) {
@@ -386,6 +413,7 @@ int main() {
         cmocka_unit_test(a_connection_that_is_made_meanwhile_compares_the_generations),
         cmocka_unit_test(a_source_that_fails_does_not_make_its_target_current),
         cmocka_unit_test(a_generation_that_was_not_stored_is_undone),
+        cmocka_unit_test(what_only_a_lost_disk_has_is_written_again),
         cmocka_unit_test(resuming_io_with_the_peer_there_makes_no_generation),
         cmocka_unit_test(two_that_attach_at_once_do_not_both_stay_source),
         cmocka_unit_test(commands_during_an_attach_do_not_disturb_it),
