@@ -271,7 +271,8 @@ void every_logged_transition_is_possible_and_complete(void**) {
 }
 
 bool is_fact(const volume_state& before, const volume_state& after) {
-    return after.disk == disk::failed || after.peer_disk == disk::failed ||
+    const bool ends_attach = before.disk == disk::attaching && after.disk > disk::attaching;
+    return ends_attach || after.disk == disk::failed || after.peer_disk == disk::failed ||
            (before.connection != after.connection && after.connection >= connection::timeout &&
             after.connection <= connection::tear_down);
 }
