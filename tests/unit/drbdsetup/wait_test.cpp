@@ -1,6 +1,6 @@
 // wait-connect and wait-sync against engines that are played: when they end, and with which exit
 // code.
-#include <chrono>
+#include <cstddef>
 #include <string>
 #include <thread>
 
@@ -20,7 +20,13 @@ void wait_connect_ends_when_connected(void**) {
     samples::set_connection(state, state::connection::wf_connection);
     fake_engine engine(runtime, state);
     std::thread later([&] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        // It has seen that they are not connected, and hears of the change.
+        std::size_t watchers = 0;
+        while (watchers == 0) {
+            engine.in_loop([&](control::server& clients, control::snapshot&) {
+                watchers = clients.watchers();
+            });
+        }
         engine.change(
             [](auto& now) { samples::set_connection(now, state::connection::connected); });
     });

@@ -9,7 +9,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import traceback
 import unittest
 
@@ -130,8 +129,12 @@ class Tests(Engines):
         self.assertEqual(self.state("cstate", 41), "PausedSyncS")
         line = next(one for one in far.setup("proc").splitlines() if one.startswith("41:"))
         self.assertRegex(line, r" C r-?.*a")
-        time.sleep(2)
+        def left(resource):
+            return far.volumes(resource)[1][0]["peer_devices"][0]["out-of-sync"]
+        before = left("first"), left("second")
+        until(lambda: left("first") < before[0] - 1024, "the first one goes on")
         self.assertEqual(far.state("cstate", 41), "PausedSyncT")
+        self.assertEqual(left("second"), before[1])
         # The engine of the first dies: nobody has to wait for it.
         for node in (self, far):
             os.kill(node.pid("first"), 9)
