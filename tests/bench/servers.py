@@ -113,6 +113,9 @@ class Engine:
     def connected(self):
         return self.setup("cstate", "0", check=False).strip() == "Connected"
 
+    def stands_alone(self):
+        return self.setup("cstate", "0", check=False).strip() == "StandAlone"
+
     def out_of_sync_kib(self):
         text = self.setup("status", "r0", "--verbose", "--statistics")
         return int(re.search(r"out-of-sync:(\d+)", text).group(1))
