@@ -191,6 +191,7 @@ result<> process::start_rooms() {
         return tl::unexpected(loop.error());
     }
     loop_ = std::move(*loop);
+    loop_->set_busy_wait(settings_.busy_wait_us * host::microsecond);
     keeper_->run_on(*loop_);
     keeper_->call({"remember-runtime", {runtime_.root(), settings_.resource}, {}, 0},
                   [](const host::keeper_answer&) {});

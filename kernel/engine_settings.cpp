@@ -98,6 +98,10 @@ const std::vector<option>& table() {
          [](settings& to, const std::string& text) {
              return set_number(to.client_buffers_mib, text, 4, 1024);
          }},
+        {"busy-wait", "MICROSECONDS", "look so long for what comes next before sleeping (0)",
+         [](settings& to, const std::string& text) {
+             return set_number(to.busy_wait_us, text, 0, 100'000);
+         }},
         {"enable-faults", "MASK",
          "disk errors on purpose: 1 metadata write, 2 read, 4 resync write, 8 read, 16 data write, "
          "32 read; the sum of those wanted",

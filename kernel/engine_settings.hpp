@@ -27,6 +27,7 @@ struct settings {
     host::fault_settings faults;
     std::uint32_t peer_buffers_mib = 6;
     std::uint32_t client_buffers_mib = 6;
+    std::uint32_t busy_wait_us = 0;
 };
 
 // `words` are the arguments without the program's name; those of the environment come first, so

@@ -261,7 +261,27 @@ instant event_loop::next_wakeup() const {
     return std::min(timers, source);
 }
 
+// Submits, and looks for at most `limit` whether something has happened, without sleeping.
+bool event_loop::comes_within(instant limit) {
+    const instant end = clock() + limit;
+    do {
+        const int result = io_uring_submit_and_get_events(&ring_->uring);
+        LOCKSTEP_CHECK(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY);
+        if (io_uring_cq_ready(&ring_->uring) != 0) {
+            return true;
+        }
+    } while (clock() < end);
+    return false;
+}
+
 void event_loop::enter(instant timeout) {
+    if (busy_wait_ != 0 && eventful_ && timeout != 0) {
+        const instant limit = std::min(busy_wait_, timeout);
+        if (comes_within(limit) || limit == timeout) {
+            return;
+        }
+        timeout -= timeout == never ? 0 : limit;
+    }
     int result = 0;
     if (timeout == 0) {
         result = io_uring_submit_and_get_events(&ring_->uring);
@@ -281,6 +301,7 @@ void event_loop::enter(instant timeout) {
 void event_loop::reap() {
     // What `done` starts is submitted with the next pass: all of a pass goes in one system call.
     io_uring_cqe* batch[64];
+    eventful_ = io_uring_cq_ready(&ring_->uring) != 0;
     for (;;) {
         const unsigned count = io_uring_peek_batch_cqe(&ring_->uring, batch, 64);
         if (count == 0) {

@@ -56,7 +56,8 @@ class Engine:
     """One engine on a plain file; two of them make a pair on the loopback. `data` bytes of the
     device are written at the start, the rest of `size` is a hole."""
 
-    def __init__(self, bench, name, port, peer_port, size=None, data=None, device_nodes=False):
+    def __init__(self, bench, name, port, peer_port, size=None, data=None, device_nodes=False,
+                 options=""):
         self.directory = f"{bench.directory}/{name}"
         os.makedirs(f"{self.directory}/dev")
         self.image = f"{self.directory}/disk"
@@ -67,7 +68,7 @@ class Engine:
             "LOCKSTEP_RUNTIME_DIRECTORY": f"{self.directory}/run",
             "LOCKSTEP_ENGINE": f"{bench.stage}/usr/lib/lockstep/lockstep-engine",
             "LOCKSTEP_ENGINE_OPTIONS": f"--files {nodes} --helper=disabled "
-                                       f"--log={self.directory}/log",
+                                       f"--log={self.directory}/log {options}",
         }
         self.addresses = (f"ipv4:127.0.0.1:{port}", f"ipv4:127.0.0.1:{peer_port}")
         self.node = f"{self.directory}/dev/drbd0"

@@ -53,6 +53,30 @@ class Tests(Engines):
         said = self.setup("new-resource", "r2", "--cpu-mask=xyz", code=10)
         self.assertIn("cpu-mask", said)
 
+    def sleeps_in_writes(self, resource, count):
+        """How often the engine went to sleep of its own accord while a client wrote."""
+        def sleeps():
+            with open(f"/proc/{self.pid(resource)}/status", encoding="utf-8") as file:
+                return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(),
+                                     re.M).group(1))
+        before = sleeps()
+        subprocess.run(["fio", "--name=x", "--ioengine=nbd", f"--uri={self.nbd(resource)}",
+                        "--rw=write", "--bs=4k", "--iodepth=1", f"--size={count * 4}k"],
+                       check=True, capture_output=True, timeout=60)
+        return sleeps() - before
+
+    def busy_wait_spares_the_engine_its_sleep(self):
+        plain = self.environment["LOCKSTEP_ENGINE_OPTIONS"]
+        slept = []
+        for number, option in enumerate(("", " --busy-wait=100000")):
+            self.environment["LOCKSTEP_ENGINE_OPTIONS"] = plain + option
+            self.up(f"r{number}", number)
+            self.setup("primary", str(number), "--force")
+            slept.append(self.sleeps_in_writes(f"r{number}", 400))
+        self.assertGreater(slept[0], 400)
+        self.assertLess(slept[1], 100)
+        self.assertIn("busy-wait", self.engine("r2", "--busy-wait=100001").stdout)
+
     def options_without_effect_are_said_to_have_none(self):
         self.setup("new-resource", "r0")
         self.setup("new-minor", "r0", "0", "0")

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -300,6 +302,66 @@ void socket_messages_pass_through_the_loop(void**) {
     assert_int_equal(received.results.at(1), 0);
 }
 
+// How often this thread went to sleep of its own accord.
+long sleeps() {
+    rusage usage = {};
+    assert_int_equal(::getrusage(RUSAGE_THREAD, &usage), 0);
+    return usage.ru_nvcsw;
+}
+
+// What an event that comes from another process `delay` nanoseconds later finds the loop doing.
+long sleeps_until_event(event_loop& loop, instant delay) {
+    const owned_fd event(::eventfd(0, EFD_CLOEXEC));
+    recorder ready;
+    loop.poll(ready, event.get(), POLLIN);
+    const std::uint64_t one = 1;
+    assert_int_equal(::write(event.get(), &one, sizeof one), sizeof one);
+    run_until(loop, [&] { return !ready.results.empty(); });
+    std::uint64_t count = 0;
+    assert_int_equal(::read(event.get(), &count, sizeof count), sizeof count);
+
+    recorder came;
+    loop.poll(came, event.get(), POLLIN);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const instant end = event_loop::clock() + delay;
+        while (event_loop::clock() < end) {
+        }
+        ::_exit(::write(event.get(), &one, sizeof one) == sizeof one ? 0 : 1);
+    }
+    const long before = sleeps();
+    loop.run_once(10 * second);
+    const long slept = sleeps() - before;
+    assert_int_equal(came.results.size(), 1);
+    assert_int_equal(::waitpid(child, nullptr, 0), child);
+    return slept;
+}
+
+void a_busy_wait_hears_of_an_event_without_sleep(void**) {
+    auto loop = make_loop();
+    assert_true(sleeps_until_event(*loop, 200 * millisecond) > 0);
+    loop->set_busy_wait(10 * second);
+    assert_int_equal(sleeps_until_event(*loop, 200 * millisecond), 0);
+    loop->set_busy_wait(0);
+    assert_true(sleeps_until_event(*loop, 200 * millisecond) > 0);
+}
+
+void a_busy_wait_ends_in_sleep_and_at_the_timeout(void**) {
+    auto loop = make_loop();
+    loop->set_busy_wait(millisecond);
+    assert_true(sleeps_until_event(*loop, 200 * millisecond) > 0);
+    // It was an event that ended that pass: the next one looks, and no longer than it may.
+    loop->set_busy_wait(10 * second);
+    const instant began = event_loop::clock();
+    loop->run_once(5 * millisecond);
+    const instant took = event_loop::clock() - began;
+    assert_true(took >= 5 * millisecond && took < 5 * second);
+    // Nothing has happened since: no reason to look again.
+    const long before = sleeps();
+    loop->run_once(5 * millisecond);
+    assert_true(sleeps() > before);
+}
+
 } // namespace
 
 int main() {
@@ -317,6 +379,8 @@ int main() {
         cmocka_unit_test(the_deadline_source_is_called_when_its_time_has_come),
         cmocka_unit_test(run_ends_with_stop),
         cmocka_unit_test(socket_messages_pass_through_the_loop),
+        cmocka_unit_test(a_busy_wait_hears_of_an_event_without_sleep),
+        cmocka_unit_test(a_busy_wait_ends_in_sleep_and_at_the_timeout),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
