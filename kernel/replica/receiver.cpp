@@ -24,6 +24,16 @@ void receiver::stop() {
     skipping_ = false;
 }
 
+volume* receiver::addressed(const wire::header& head, log_level severity) {
+    volume* const found = all_.find(head.volume);
+    if (found == nullptr) {
+        all_.log(severity, std::string(wire::name(head.code)) + " for volume " +
+                               std::to_string(head.volume) +
+                               ", which is not configured here; ignored");
+    }
+    return found;
+}
+
 bool receiver::place_data(wire::packet_stream& stream) {
     const std::uint32_t size = stream.data_bytes();
     volume* target = all_.find(stream.head().volume);
@@ -60,11 +70,8 @@ void receiver::data_packet(wire::packet_stream& stream) {
     const wire::header head = stream.head();
     buffer_ref data = std::move(data_);
     data_.reset();
-    volume* target = all_.find(head.volume);
-    if (target == nullptr || std::exchange(skipping_, false)) {
-        all_.log(log_level::warning, std::string(wire::name(head.code)) + " for volume " +
-                                         std::to_string(head.volume) +
-                                         ", which is not configured here; ignored");
+    volume* const target = addressed(head, log_level::warning);
+    if (std::exchange(skipping_, false) || target == nullptr) {
         return;
     }
     const auto fixed =
@@ -96,17 +103,16 @@ void receiver::data_packet(wire::packet_stream& stream) {
     }
 }
 
-template <class X>
-bool receiver::take(const wire::header& head, const_byte_span payload, X& into) {
-    auto decoded = wire::decode<X>(head.code, payload, all_.link.rules);
-    if (!decoded) {
+template <class X, class Use>
+void receiver::with(const wire::header& head, const_byte_span payload, Use use) {
+    const auto value = wire::decode<X>(head.code, payload, all_.link.rules);
+    if (!value) {
         malformed(wire::belongs_on(head.code, wire::socket_kind::meta) ? channel::meta
                                                                        : channel::data,
-                  decoded.error());
-        return false;
+                  value.error());
+        return;
     }
-    into = std::move(*decoded);
-    return true;
+    use(*value);
 }
 
 void receiver::packet(channel which, const wire::header& head, const_byte_span payload) {
@@ -121,27 +127,21 @@ void receiver::packet(channel which, const wire::header& head, const_byte_span p
 
 void receiver::during_handshake(const wire::header& head, const_byte_span payload) {
     switch (head.code) {
-    case command::connection_features: {
-        wire::connection_features features;
-        if (take(head, payload, features)) {
+    case command::connection_features:
+        with<wire::connection_features>(head, payload, [&](const auto& features) {
             all_.handshake.features_received(features, payload);
-        }
+        });
         return;
-    }
-    case command::auth_challenge: {
-        wire::auth_challenge challenge;
-        if (take(head, payload, challenge)) {
+    case command::auth_challenge:
+        with<wire::auth_challenge>(head, payload, [&](const auto& challenge) {
             all_.handshake.challenge_received(challenge);
-        }
+        });
         return;
-    }
-    case command::auth_response: {
-        wire::auth_response response;
-        if (take(head, payload, response)) {
+    case command::auth_response:
+        with<wire::auth_response>(head, payload, [&](const auto& response) {
             all_.handshake.response_received(response);
-        }
+        });
         return;
-    }
     default:
         all_.handshake.unexpected(head.code);
     }
@@ -150,31 +150,24 @@ void receiver::during_handshake(const wire::header& head, const_byte_span payloa
 void receiver::data_channel(const wire::header& head, const_byte_span payload) {
     switch (head.code) {
     case command::protocol:
-    case command::protocol_update: {
-        wire::connection_settings settings;
-        if (take(head, payload, settings)) {
+    case command::protocol_update:
+        with<wire::connection_settings>(head, payload, [&](const auto& settings) {
             if (head.code == command::protocol) {
                 all_.handshake.protocol_received(settings);
             } else {
                 all_.handshake.protocol_update_received(settings);
             }
-        }
+        });
         return;
-    }
-    case command::barrier: {
-        wire::barrier barrier;
-        if (take(head, payload, barrier)) {
-            all_.peers.barrier_received(barrier);
-        }
+    case command::barrier:
+        with<wire::barrier>(head, payload,
+                            [&](const auto& barrier) { all_.peers.barrier_received(barrier); });
         return;
-    }
-    case command::conn_st_chg_req: {
-        wire::state_request request;
-        if (take(head, payload, request)) {
+    case command::conn_st_chg_req:
+        with<wire::state_request>(head, payload, [&](const auto& request) {
             all_.commands.connection_request_received(request);
-        }
+        });
         return;
-    }
     case command::unplug_remote:
         all_.peers.hurry();
         return;
@@ -188,11 +181,8 @@ void receiver::data_channel(const wire::header& head, const_byte_span payload) {
     default:
         break;
     }
-    volume* target = all_.find(head.volume);
+    volume* const target = addressed(head, log_level::info);
     if (target == nullptr) {
-        all_.log(log_level::info, std::string(wire::name(head.code)) + " for volume " +
-                                      std::to_string(head.volume) +
-                                      ", which is not configured here; ignored");
         return;
     }
     if (!volume_packet(head, *target, payload)) {
@@ -204,110 +194,77 @@ void receiver::data_channel(const wire::header& head, const_byte_span payload) {
 bool receiver::volume_packet(const wire::header& head, volume& target, const_byte_span payload) {
     switch (head.code) {
     case command::sync_param:
-    case command::sync_param89: {
-        wire::sync_settings settings;
-        if (take(head, payload, settings)) {
+    case command::sync_param89:
+        with<wire::sync_settings>(head, payload, [&](const auto& settings) {
             all_.handshake.sync_settings_received(target, settings);
-        }
+        });
         return true;
-    }
-    case command::sizes: {
-        wire::sizes sizes;
-        if (take(head, payload, sizes)) {
-            all_.sizes.received(target, sizes);
-        }
+    case command::sizes:
+        with<wire::sizes>(head, payload,
+                          [&](const auto& sizes) { all_.sizes.received(target, sizes); });
         return true;
-    }
-    case command::uuids: {
-        wire::uuids uuids;
-        if (take(head, payload, uuids)) {
-            all_.handshake.uuids_received(target, uuids);
-        }
+    case command::uuids:
+        with<wire::uuids>(head, payload,
+                          [&](const auto& uuids) { all_.handshake.uuids_received(target, uuids); });
         return true;
-    }
-    case command::state: {
-        wire::state_word word;
-        if (take(head, payload, word)) {
-            all_.handshake.state_received(target, word);
-        }
+    case command::state:
+        with<wire::state_word>(
+            head, payload, [&](const auto& word) { all_.handshake.state_received(target, word); });
         return true;
-    }
-    case command::sync_uuid: {
-        wire::sync_uuid uuid;
-        if (take(head, payload, uuid)) {
+    case command::sync_uuid:
+        with<wire::sync_uuid>(head, payload, [&](const auto& uuid) {
             all_.resync.sync_uuid_received(target, uuid.value);
-        }
+        });
         return true;
-    }
-    case command::state_chg_req: {
-        wire::state_request request;
-        if (take(head, payload, request)) {
+    case command::state_chg_req:
+        with<wire::state_request>(head, payload, [&](const auto& request) {
             all_.commands.request_received(target, request);
-        }
+        });
         return true;
-    }
     case command::trim:
-    case command::zeroes: {
-        wire::discard discard;
-        if (take(head, payload, discard)) {
+    case command::zeroes:
+        with<wire::discard>(head, payload, [&](const auto& discard) {
             all_.peers.discard_received(target, head.code, discard);
-        }
+        });
         return true;
-    }
-    case command::data_request: {
-        wire::block_request request;
-        if (take(head, payload, request)) {
+    case command::data_request:
+        with<wire::block_request>(head, payload, [&](const auto& request) {
             all_.peers.read_requested(target, request);
-        }
+        });
         return true;
-    }
     case command::rs_data_request:
-    case command::rs_thin_req: {
-        wire::block_request request;
-        if (take(head, payload, request)) {
+    case command::rs_thin_req:
+        with<wire::block_request>(head, payload, [&](const auto& request) {
             all_.resync.block_requested(target, request, head.code == command::rs_thin_req);
-        }
+        });
         return true;
-    }
-    case command::csum_rs_request: {
-        wire::digest_request request;
-        if (take(head, payload, request)) {
+    case command::csum_rs_request:
+        with<wire::digest_request>(head, payload, [&](const auto& request) {
             all_.resync.checksum_received(target, request);
-        }
+        });
         return true;
-    }
-    case command::ov_request: {
-        wire::block_request request;
-        if (take(head, payload, request)) {
-            all_.verify.requested(target, request);
-        }
+    case command::ov_request:
+        with<wire::block_request>(
+            head, payload, [&](const auto& request) { all_.verify.requested(target, request); });
         return true;
-    }
-    case command::ov_reply: {
-        wire::digest_request reply;
-        if (take(head, payload, reply)) {
-            all_.verify.reply_received(target, reply);
-        }
+    case command::ov_reply:
+        with<wire::digest_request>(
+            head, payload, [&](const auto& reply) { all_.verify.reply_received(target, reply); });
         return true;
-    }
     case command::bitmap:
     case command::compressed_bitmap:
         all_.exchange.packet_received(target, head.code, payload);
         return true;
-    case command::out_of_sync: {
-        wire::block_range range;
-        if (take(head, payload, range)) {
+    case command::out_of_sync:
+        with<wire::block_range>(head, payload, [&](const auto& range) {
             all_.peers.out_of_sync_received(target, range);
-        }
+        });
         return true;
-    }
-    case command::rs_deallocated: {
-        wire::block_range range;
-        if (take(head, payload, range)) {
+    case command::rs_deallocated:
+        with<wire::block_range>(head, payload, [&](const auto& range) {
             all_.resync.deallocated_received(target, range);
-        }
+        });
         return true;
-    }
     default:
         return false;
     }
@@ -324,39 +281,28 @@ void receiver::meta_channel(const wire::header& head, const_byte_span payload) {
         return;
     case command::delay_probe:
         return;
-    case command::barrier_ack: {
-        wire::barrier_ack ack;
-        if (take(head, payload, ack)) {
-            all_.epochs.barrier_acknowledged(ack);
-        }
+    case command::barrier_ack:
+        with<wire::barrier_ack>(head, payload,
+                                [&](const auto& ack) { all_.epochs.barrier_acknowledged(ack); });
         return;
-    }
     case command::state_chg_reply:
-    case command::conn_st_chg_reply: {
-        wire::state_reply reply;
-        if (take(head, payload, reply)) {
-            all_.commands.reply_received(reply.code);
-        }
+    case command::conn_st_chg_reply:
+        with<wire::state_reply>(
+            head, payload, [&](const auto& reply) { all_.commands.reply_received(reply.code); });
         return;
-    }
     default:
         break;
     }
-    volume* target = all_.find(head.volume);
+    volume* const target = addressed(head, log_level::info);
     if (target == nullptr) {
-        all_.log(log_level::info, std::string(wire::name(head.code)) + " for volume " +
-                                      std::to_string(head.volume) +
-                                      ", which is not configured here; ignored");
         return;
     }
-    acknowledgement(head, *target, payload);
+    with<wire::block_ack>(head, payload,
+                          [&](const auto& ack) { acknowledgement(head, *target, ack); });
 }
 
-void receiver::acknowledgement(const wire::header& head, volume& target, const_byte_span payload) {
-    wire::block_ack ack;
-    if (!take(head, payload, ack)) {
-        return;
-    }
+void receiver::acknowledgement(const wire::header& head, volume& target,
+                               const wire::block_ack& ack) {
     all_.peers.sequence_seen(target, ack.sequence);
     switch (head.code) {
     case command::recv_ack:

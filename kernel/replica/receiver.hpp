@@ -28,13 +28,16 @@ public:
     void stop();
 
 private:
-    template <class X>
-    bool take(const wire::header& head, const_byte_span payload, X& into);
+    // The volume that a packet is for; null, and logged, if there is none.
+    volume* addressed(const wire::header& head, log_level severity);
+    // Hands the payload to `use`, or drops the connection if it is malformed.
+    template <class X, class Use>
+    void with(const wire::header& head, const_byte_span payload, Use use);
     void data_channel(const wire::header& head, const_byte_span payload);
     void meta_channel(const wire::header& head, const_byte_span payload);
     void during_handshake(const wire::header& head, const_byte_span payload);
     bool volume_packet(const wire::header& head, volume& target, const_byte_span payload);
-    void acknowledgement(const wire::header& head, volume& target, const_byte_span payload);
+    void acknowledgement(const wire::header& head, volume& target, const wire::block_ack& ack);
     bool data_intact(const wire::packet_stream& stream, const_byte_span data);
 
     machinery& all_;

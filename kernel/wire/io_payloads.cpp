@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 #include "kernel/wire/fields.hpp"
 
@@ -9,9 +10,25 @@ namespace lockstep::wire {
 
 namespace {
 
-// What decode() of a packet without a variable part starts with.
-result<> check_whole(command code, const_byte_span payload, const protocol& rules) {
-    return check_length(code, payload.size(), rules);
+// What decode() of a packet with nothing but fields is: its length, the fields, and what they may
+// hold. `take` reads them, `check` gets them as result<>.
+template <class Take, class Check>
+auto decode_fields(command code, const_byte_span payload, const protocol& rules, Take take,
+                   Check check) -> result<decltype(take(std::declval<byte_reader&>()))> {
+    if (auto good = check_length(code, payload.size(), rules); !good) {
+        return tl::unexpected(std::move(good.error()));
+    }
+    byte_reader from(payload);
+    auto out = take(from);
+    LOCKSTEP_CHECK(from.ok());
+    if (result<> good = check(out); !good) {
+        return tl::unexpected(std::move(good.error()));
+    }
+    return out;
+}
+
+result<> anything(const auto&) {
+    return {};
 }
 
 std::array<std::byte, 4> take_number(byte_reader& from) {
@@ -30,11 +47,12 @@ block_request take_request(byte_reader& from) {
     return out;
 }
 
-result<> check_request(command code, const block_request& value, const protocol& rules) {
-    if (auto good = check_sector(code, value.sector); !good) {
+result<> check_range(command code, std::uint64_t sector, std::uint32_t size_bytes,
+                     std::uint32_t least, std::uint32_t most) {
+    if (auto good = check_sector(code, sector); !good) {
         return good;
     }
-    return check_size(code, value.size_bytes, 512, rules.data_bytes());
+    return check_size(code, size_bytes, least, most);
 }
 
 } // namespace
@@ -144,138 +162,119 @@ result<data_header> decode(command code, const_byte_span fixed_part, const proto
 
 template <>
 result<discard> decode(command code, const_byte_span payload, const protocol& rules) {
-    if (auto good = check_whole(code, payload, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    byte_reader from(payload);
-    discard out;
-    out.sector = from.take<std::uint64_t>();
-    out.block_id = from.take<std::uint64_t>();
-    out.sequence = from.take<std::uint32_t>();
-    out.flags = from.take<std::uint32_t>();
-    out.size_bytes = from.take<std::uint32_t>();
-    LOCKSTEP_CHECK(from.ok());
-    if (auto good = check_sector(code, out.sector); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    if (auto good = check_size(code, out.size_bytes, 512, trim_bytes_max); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    return out;
+    return decode_fields(
+        code, payload, rules,
+        [](byte_reader& from) {
+            discard out;
+            out.sector = from.take<std::uint64_t>();
+            out.block_id = from.take<std::uint64_t>();
+            out.sequence = from.take<std::uint32_t>();
+            out.flags = from.take<std::uint32_t>();
+            out.size_bytes = from.take<std::uint32_t>();
+            return out;
+        },
+        [&](const discard& value) {
+            return check_range(code, value.sector, value.size_bytes, 512, trim_bytes_max);
+        });
 }
 
 template <>
 result<block_request> decode(command code, const_byte_span payload, const protocol& rules) {
-    if (auto good = check_whole(code, payload, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    byte_reader from(payload);
-    const auto out = take_request(from);
-    LOCKSTEP_CHECK(from.ok());
-    if (auto good = check_request(code, out, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    return out;
+    return decode_fields(code, payload, rules, take_request, [&](const block_request& value) {
+        return check_range(code, value.sector, value.size_bytes, 512, rules.data_bytes());
+    });
 }
 
 template <>
 result<digest_request> decode(command code, const_byte_span payload, const protocol& rules) {
-    if (auto good = check_whole(code, payload, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    byte_reader from(payload);
-    digest_request out;
-    out.block = take_request(from);
-    out.of_block = make_digest(from.rest());
-    LOCKSTEP_CHECK(from.ok());
-    if (auto good = check_request(code, out.block, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    return out;
+    return decode_fields(
+        code, payload, rules,
+        [](byte_reader& from) {
+            digest_request out;
+            out.block = take_request(from);
+            out.of_block = make_digest(from.rest());
+            return out;
+        },
+        [&](const digest_request& value) {
+            return check_range(code, value.block.sector, value.block.size_bytes, 512,
+                               rules.data_bytes());
+        });
 }
 
 template <>
 result<block_ack> decode(command code, const_byte_span payload, const protocol& rules) {
-    if (auto good = check_whole(code, payload, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    byte_reader from(payload);
-    block_ack out;
-    out.sector = from.take<std::uint64_t>();
-    out.block_id = from.take<std::uint64_t>();
-    out.size_bytes = from.take<std::uint32_t>();
-    out.sequence = from.take<std::uint32_t>();
-    LOCKSTEP_CHECK(from.ok());
-    if (auto good = check_sector(code, out.sector); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    if (code == command::neg_ack && out.block_id != block_id_resync) {
-        return out;
-    }
-    // The size of the request that is answered, and a flush without data has none.
-    if (auto good = check_size(code, out.size_bytes, 0, trim_bytes_max); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    return out;
+    return decode_fields(
+        code, payload, rules,
+        [](byte_reader& from) {
+            block_ack out;
+            out.sector = from.take<std::uint64_t>();
+            out.block_id = from.take<std::uint64_t>();
+            out.size_bytes = from.take<std::uint32_t>();
+            out.sequence = from.take<std::uint32_t>();
+            return out;
+        },
+        [&](const block_ack& value) -> result<> {
+            if (code == command::neg_ack && value.block_id != block_id_resync) {
+                return check_sector(code, value.sector);
+            }
+            // The size of the request that is answered, and a flush without data has none.
+            return check_range(code, value.sector, value.size_bytes, 0, trim_bytes_max);
+        });
 }
 
 template <>
 result<block_range> decode(command code, const_byte_span payload, const protocol& rules) {
-    if (auto good = check_whole(code, payload, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    byte_reader from(payload);
-    block_range out;
-    out.sector = from.take<std::uint64_t>();
-    out.size_bytes = from.take<std::uint32_t>();
-    out.pad = from.take<std::uint32_t>();
-    LOCKSTEP_CHECK(from.ok());
-    if (auto good = check_sector(code, out.sector); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    if (auto good = check_size(code, out.size_bytes, 512, trim_bytes_max); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    return out;
+    return decode_fields(
+        code, payload, rules,
+        [](byte_reader& from) {
+            block_range out;
+            out.sector = from.take<std::uint64_t>();
+            out.size_bytes = from.take<std::uint32_t>();
+            out.pad = from.take<std::uint32_t>();
+            return out;
+        },
+        [&](const block_range& value) {
+            return check_range(code, value.sector, value.size_bytes, 512, trim_bytes_max);
+        });
 }
 
 template <>
 result<barrier> decode(command code, const_byte_span payload, const protocol& rules) {
-    if (auto good = check_whole(code, payload, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    byte_reader from(payload);
-    barrier out;
-    out.number = take_number(from);
-    out.pad = from.take<std::uint32_t>();
-    LOCKSTEP_CHECK(from.ok());
-    return out;
+    return decode_fields(
+        code, payload, rules,
+        [](byte_reader& from) {
+            barrier out;
+            out.number = take_number(from);
+            out.pad = from.take<std::uint32_t>();
+            return out;
+        },
+        anything<barrier>);
 }
 
 template <>
 result<barrier_ack> decode(command code, const_byte_span payload, const protocol& rules) {
-    if (auto good = check_whole(code, payload, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    byte_reader from(payload);
-    barrier_ack out;
-    out.number = take_number(from);
-    out.set_size = from.take<std::uint32_t>();
-    LOCKSTEP_CHECK(from.ok());
-    return out;
+    return decode_fields(
+        code, payload, rules,
+        [](byte_reader& from) {
+            barrier_ack out;
+            out.number = take_number(from);
+            out.set_size = from.take<std::uint32_t>();
+            return out;
+        },
+        anything<barrier_ack>);
 }
 
 template <>
 result<delay_probe> decode(command code, const_byte_span payload, const protocol& rules) {
-    if (auto good = check_whole(code, payload, rules); !good) {
-        return tl::unexpected(std::move(good.error()));
-    }
-    byte_reader from(payload);
-    delay_probe out;
-    out.sequence = from.take<std::uint32_t>();
-    out.offset = from.take<std::uint32_t>();
-    LOCKSTEP_CHECK(from.ok());
-    return out;
+    return decode_fields(
+        code, payload, rules,
+        [](byte_reader& from) {
+            delay_probe out;
+            out.sequence = from.take<std::uint32_t>();
+            out.offset = from.take<std::uint32_t>();
+            return out;
+        },
+        anything<delay_probe>);
 }
 
 } // namespace lockstep::wire
