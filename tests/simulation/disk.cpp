@@ -23,7 +23,7 @@ constexpr std::array<std::byte, 4096> zeroes{};
 
 disk::disk(event_queue& events, random_source& random, std::uint64_t sectors)
     : events_(events), random_(random), sectors_(sectors), places_(sectors / chunk_sectors + 1),
-      chunks_(static_cast<chunk**>(std::calloc(places_, sizeof(decltype(chunks_)::element_type)))) {
+      chunks_(static_cast<chunk**>(std::calloc(places_, sizeof(void*)))) {
     LOCKSTEP_CHECK(chunks_ != nullptr);
 }
 
@@ -33,8 +33,7 @@ void disk::grow(std::uint64_t sectors) {
     if (wanted <= places_) {
         return;
     }
-    decltype(chunks_) larger(
-        static_cast<chunk**>(std::calloc(wanted, sizeof(decltype(chunks_)::element_type))));
+    decltype(chunks_) larger(static_cast<chunk**>(std::calloc(wanted, sizeof(void*))));
     LOCKSTEP_CHECK(larger != nullptr);
     for (const std::uint64_t index : made_) {
         larger[index] = chunks_[index];
