@@ -115,8 +115,18 @@ void world::data_command(unsigned side, volume_number volume, operation op, std:
             model::fill(request->tag, first + at, request->io.buffer.data() + at * 512);
         }
     }
-    request->done = [this, volume](client_request& ended, int error) {
+    if (verbose) {
+        print(side, fmt::format("[{}] {} {}: {}+{}{}", volume,
+                                op == operation::write     ? "WRITE"
+                                : op == operation::discard ? "DISCARD"
+                                                           : "ZEROES",
+                                request->tag, first, sectors, fua ? " FUA" : ""));
+    }
+    request->done = [this, side, volume](client_request& ended, int error) {
         ++requests_done;
+        if (verbose) {
+            print(side, fmt::format("[{}] ended {}: {}", volume, ended.tag, error));
+        }
         // A discard may have left everything as it was.
         if (error == 0 && ended.io.op != operation::discard) {
             models[volume].acknowledge(ended.tag, ended.io.fua);
@@ -183,8 +193,14 @@ void world::flush(unsigned side, volume_number volume) {
     request->io.op = operation::flush;
     request->io.volume = volume;
     const model::moment issued = models[volume].now();
-    request->done = [this, volume, issued](client_request&, int error) {
+    if (verbose) {
+        print(side, fmt::format("[{}] FLUSH of {}", volume, issued));
+    }
+    request->done = [this, side, volume, issued](client_request&, int error) {
         ++requests_done;
+        if (verbose) {
+            print(side, fmt::format("[{}] ended flush of {}: {}", volume, issued, error));
+        }
         if (error == 0) {
             models[volume].flushed(issued);
         } else {
