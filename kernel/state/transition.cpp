@@ -128,9 +128,15 @@ verdict check_soft_sync(const volume_state& before, const volume_state& wanted) 
     if ((is_starting_sync(to) || is_verify(to)) && from < connection::connected) {
         return verdict::need_connection;
     }
-    const bool begins_verify = is_verify(to) && to != from;
-    return begins_verify && from > connection::connected ? verdict::resync_running
-                                                         : verdict::success;
+    if (!is_verify(to) || to == from) {
+        return verdict::success;
+    }
+    if (from > connection::connected) {
+        return verdict::resync_running;
+    }
+    // The state implies good disks, but does not make them good. (In the in-kernel DRBD it does.)
+    const bool both_good = before.disk == disk::up_to_date && before.peer_disk == disk::up_to_date;
+    return both_good ? verdict::success : verdict::no_up_to_date_disk;
 }
 
 // The diskless one of two nodes wants to become Primary on top of the other's Outdated disk. (Here

@@ -354,6 +354,11 @@ void resync_and_verify_need_both_disks_and_a_connection(void**) {
     assert_int_equal(asked(now, verify, context), verdict::not_supported);
     context.protocol_version = 88;
     assert_int_equal(asked(now, verify, context), verdict::success);
+    now.disk = disk::inconsistent;
+    assert_int_equal(asked(now, verify, context), verdict::no_up_to_date_disk);
+    std::swap(now.disk, now.peer_disk);
+    assert_int_equal(asked(now, verify, context), verdict::no_up_to_date_disk);
+    now.peer_disk = disk::up_to_date;
     assert_int_equal(asked(now, invalidate), verdict::success);
     const volume_state source = pair_of(role::secondary, role::secondary, connection::sync_source);
     volume_state running = source;
