@@ -284,7 +284,9 @@ void peer_writes::admit(peer_request& write) {
         target.peer_waiting_overlap.push_back(write);
         return;
     }
-    sequence_seen(target, write.sequence);
+    if (current(write)) {
+        sequence_seen(target, write.sequence);
+    }
     if (!target.has_disk()) {
         if (target.state.disk >= disk::inconsistent) {
             all_.log(log_level::error, target, "no disk for a write of the peer");
@@ -642,28 +644,46 @@ void peer_writes::give_up_disk(volume& target) {
     }
 }
 
-void peer_writes::link_lost() {
-    for (auto& [number, target] : all_.volumes) {
-        intrusive_list<peer_request, in_waiting> dropped;
-        dropped.append(target->peer_waiting_overlap);
-        dropped.append(target->peer_waiting_log);
-        dropped.append(target->reads_waiting);
-        while (peer_request* each = dropped.pop_front()) {
+// The peer may have told its application that this write is done, and its own disk may be gone.
+bool peer_writes::was_promised(const peer_request& request) const {
+    return request.what == peer_request::kind::write && !all_.net.allow_two_primaries &&
+           (request.flags & data_flag::send_write_ack) == 0;
+}
+
+void peer_writes::drop_waiting(intrusive_list<peer_request, in_waiting>& waiting) {
+    intrusive_list<peer_request, in_waiting> all;
+    all.append(waiting);
+    while (peer_request* each = all.pop_front()) {
+        if (was_promised(*each)) {
+            waiting.push_back(*each);
+        } else {
             release(*each);
         }
+    }
+}
+
+void peer_writes::link_lost() {
+    for (auto& [number, target] : all_.volumes) {
+        drop_waiting(target->peer_waiting_overlap);
+        drop_waiting(target->peer_waiting_log);
+        drop_waiting(target->reads_waiting);
         target->counters.unacked = 0;
         target->sequence = 0;
         target->peer_sequence = 0;
     }
     // Writes that are with the disk end by themselves; nobody waits for them.
+    intrusive_list<peer_request, in_waiting> held_back;
     while (peer_epoch* each = epochs_.pop_front()) {
-        while (peer_request* write = each->waiting.pop_front()) {
-            release(*write);
-        }
+        drop_waiting(each->waiting);
+        held_back.append(each->waiting);
         pool_.give_back(*each);
     }
     holding_ = 0;
     waiting_ = 0;
+    // Whatever they waited for is not going to be acknowledged any more.
+    while (peer_request* write = held_back.pop_front()) {
+        admit(*write);
+    }
     put_off_writes_ = 0;
     put_off_.cancel();
 }

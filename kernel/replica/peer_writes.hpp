@@ -73,6 +73,7 @@ public:
     void retry_overlaps(volume& target);
     // Buffers may be free again.
     void serve_waiting_reads();
+    // Ends what waits, except the writes that were promised: they go on to the disk.
     void link_lost();
     // The disk fails: who waits for its activity log goes without.
     void disk_given_up(volume& target);
@@ -113,6 +114,8 @@ private:
         bool given_up = false; // by a forced detach: nobody waits for it
     };
 
+    bool was_promised(const peer_request& request) const;
+    void drop_waiting(intrusive_list<peer_request, in_waiting>& waiting);
     void flush_failed();
     void give_up_disk(volume& target);
     void received(peer_request& write);

@@ -61,6 +61,23 @@ void protocol_b_completes_when_the_peer_has_received(void**) {
     it.expect(!done_within_a_second(it), "not done before the peer has it");
 }
 
+// Received is as good as written, also if it waits for an earlier flush when the link breaks.
+void under_protocol_b_what_was_received_is_written(void**) {
+    story it(with_protocol(protocol::b));
+    it.up_and_synced();
+    it.nodes[1]->data_disk(0).faults.flush_latency = 2 * second;
+    for (std::uint64_t first = 0; first < 64; first += 8) {
+        it.write(0, 0, first, 16);
+        it.expect(done_within_a_second(it), "received");
+    }
+    it.nodes[0]->crash(true);
+    it.run_for(10 * second);
+    it.expect(it.primary(1), "the other one takes over");
+    it.read(1, 0, 0, 72); // checked against what was written
+    it.expect_within([&] { return it.quiet(); }, "read");
+    it.expect(it.reads_failed == 0, "without an error");
+}
+
 void protocol_c_completes_when_the_peer_has_written(void**) {
     story it(with_protocol(protocol::c));
     it.up_and_synced();
@@ -269,6 +286,7 @@ int main() {
         cmocka_unit_test(protocol_a_completes_at_the_local_disk),
         cmocka_unit_test(protocol_a_waits_for_room_in_the_send_buffer),
         cmocka_unit_test(protocol_b_completes_when_the_peer_has_received),
+        cmocka_unit_test(under_protocol_b_what_was_received_is_written),
         cmocka_unit_test(protocol_c_completes_when_the_peer_has_written),
         cmocka_unit_test(under_protocol_c_fua_waits_for_the_flush_of_a_peer_of_an_old_version),
         cmocka_unit_test(the_peer_has_no_hole_after_a_power_loss),
