@@ -57,6 +57,7 @@ struct app_request : list_hook<in_waiting>, list_hook<in_epoch>, list_hook<in_vo
     bool started = false;     // past all waiting: on its way to disk and peer
     bool on_disk = false;     // our disk has it (and its memory)
     bool completed = false;   // reported to the front end
+    bool kept = false;        // completed, and sent again if the peer is lost before its barrier
     bool extent_held = false; // a reference in the activity log
     bool counted_in_flight = false; // see congestion
     std::uint64_t ticket = 0;       // of the activity log

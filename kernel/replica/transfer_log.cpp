@@ -179,6 +179,15 @@ void transfer_log::give_up_peer() {
     }
 }
 
+void transfer_log::mark_lost() {
+    for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        for (app_request* write = each->requests.front(); write != nullptr;
+             write = each->requests.after(*write)) {
+            all_.writes.mark_if_lost(*write);
+        }
+    }
+}
+
 void transfer_log::send_again() {
     // Each volume that is connected may ask for it: the peer answers for what it gets once.
     epoch* first = epochs_.front();
@@ -189,14 +198,22 @@ void transfer_log::send_again() {
     intrusive_list<epoch, in_log> old;
     old.append(epochs_);
     unsent_ = nullptr;
+    bool some_lost = false;
     while (epoch* oldest = old.pop_front()) {
         while (app_request* write = oldest->requests.pop_front()) {
             write->of = nullptr;
+            if (write_path::may_be_lost(*write)) {
+                some_lost = true;
+                write->target->writes_lost = true;
+            }
             all_.writes.send_again(*write);
         }
         while (app_request* flush = oldest->flushes.pop_front()) {
-            if (!wait_for_all(*flush)) {
-                all_.writes.flush_reached_peer(*flush, true);
+            if (some_lost) {
+                flush->target->writes_lost = false; // this one tells
+            }
+            if (some_lost || !wait_for_all(*flush)) {
+                all_.writes.flush_reached_peer(*flush, !some_lost);
             }
         }
         pool_.give_back(*oldest);

@@ -116,6 +116,8 @@ struct volume {
 
     // Only the peer has some of what was completed; not in sync since.
     bool peer_is_ahead = false;
+    // Some of what was completed may be in no copy any more: the next flush says so.
+    bool writes_lost = false;
     // A sync target by the handshake's decision, and not in sync since.
     bool own_behind = false;
     bool peer_behind = false;

@@ -8,6 +8,16 @@ namespace lockstep::replica {
 
 using wire::command;
 
+namespace {
+
+// Counted as pending (pe).
+bool waits_for_ack(const app_request& write) {
+    return write.net == net_part::queued ||
+           (write.net == net_part::sent && write.ack != wanted_ack::none);
+}
+
+} // namespace
+
 void write_path::finish_local(app_request& request, int error) {
     volume& target = *request.target;
     --target.counters.local_pending;
@@ -15,7 +25,7 @@ void write_path::finish_local(app_request& request, int error) {
     if (request.local != local_part::pending) {
         // Given up meanwhile (forced detach); only now may its memory be used again.
         request.left_to_disk.reset();
-        if (request.completed) {
+        if (request.completed && !request.kept) {
             request.buffer.reset();
         }
         retire(request);
@@ -126,11 +136,21 @@ void write_path::peer_lost(app_request& write) {
     }
 }
 
+bool write_path::may_be_lost(const app_request& write) {
+    return write.completed && !write.kept && !write.target->has_disk(state::disk::up_to_date);
+}
+
+void write_path::mark_if_lost(app_request& write) {
+    if (may_be_lost(write)) {
+        mark_out_of_sync(write);
+    }
+}
+
 void write_path::send_again(app_request& write) {
     volume& target = *write.target;
     write.net_done = true;
     congestion::left(write);
-    if (write.completed || write.net == net_part::acknowledged) {
+    if (write.net == net_part::acknowledged && target.has_disk(state::disk::up_to_date)) {
         // The peer has it: it was away for a moment only (cannot_thaw() sees to that).
         if (write.completed) {
             retire(write);
@@ -139,16 +159,23 @@ void write_path::send_again(app_request& write) {
         }
         return;
     }
-    if (write.net == net_part::queued || write.ack != wanted_ack::none) {
+    if (waits_for_ack(write)) {
         --target.counters.net_pending;
     }
-    if (all_.link.up && sends_data(target.state)) {
+    const bool here = !write.completed || write.kept;
+    if (here && all_.link.up && sends_data(target.state)) {
         send(write);
         return;
     }
-    write.net = net_part::failed;
+    if (!write.completed) {
+        write.net = net_part::failed;
+    }
     mark_out_of_sync(write);
-    check_complete(write);
+    if (write.completed) {
+        retire(write);
+    } else {
+        check_complete(write);
+    }
 }
 
 // --- completion ---
@@ -196,6 +223,23 @@ void write_path::begin_again(app_request& write) {
     write.target->retry_data = true;
 }
 
+// Our disk does not count, and the peer was not asked (or, being of an old version, can't be) to
+// acknowledge what is on its disk: it has the write for certain when it has flushed. (In the
+// in-kernel DRBD such a write is lost under the protocols A and B if the link breaks.)
+bool write_path::safe_by_barrier_only(const app_request& write) {
+    const bool safe_here =
+        write.local == local_part::done && write.target->has_disk(state::disk::up_to_date);
+    return write.is_write() && !write.net_done && write.ack != wanted_ack::write &&
+           write.net != net_part::failed && !safe_here;
+}
+
+// What our own disk does not count for is only in the peer's cache, and goes if that node crashes.
+// We have it until the peer has flushed.
+bool write_path::is_kept(const app_request& write) const {
+    return write.of != nullptr && write.is_write() && write.net != net_part::failed &&
+           !write.target->has_disk(state::disk::up_to_date) && !all_.net.allow_two_primaries;
+}
+
 void write_path::check_complete(app_request& request) {
     if (request.completed || request.local == local_part::pending ||
         (request.awaits_barrier && !request.net_done)) {
@@ -212,7 +256,12 @@ void write_path::check_complete(app_request& request) {
     default:
         break;
     }
-    if (kept_nowhere(request)) {
+    if (safe_by_barrier_only(request)) {
+        all_.epochs.hurry();
+        return;
+    }
+    const bool nowhere = kept_nowhere(request);
+    if (nowhere && request.is_write()) {
         begin_again(request);
         return;
     }
@@ -231,9 +280,11 @@ void write_path::check_complete(app_request& request) {
         }
         return;
     }
-    const bool good = request.local == local_part::done || request.net == net_part::acknowledged ||
-                      (request.op == io_request::operation::flush &&
-                       request.local == local_part::none && request.net != net_part::failed);
+    // What a flush was to cover has been acknowledged, and can't begin again.
+    const bool good =
+        !nowhere && (request.local == local_part::done || request.net == net_part::acknowledged ||
+                     (request.op == io_request::operation::flush &&
+                      request.local == local_part::none && request.net != net_part::failed));
     // The old data of a disk that comes back would not be what the users have seen.
     request.target->peer_is_ahead |=
         good && request.is_write() && request.local != local_part::done;
@@ -246,7 +297,8 @@ void write_path::check_complete(app_request& request) {
 void write_path::complete(app_request& request, int error) {
     LOCKSTEP_CHECK(!request.completed);
     request.completed = true;
-    if (!request.on_disk || request.left_to_disk) {
+    request.kept = error == 0 && is_kept(request);
+    if (!request.kept && (!request.on_disk || request.left_to_disk)) {
         request.buffer.reset();
     }
     volume& target = *request.target;

@@ -46,6 +46,7 @@ void app_request::reset() {
     started = false;
     on_disk = false;
     completed = false;
+    kept = false;
     counted_in_flight = false;
     block_id = 0;
     ticket = 0;
@@ -207,6 +208,11 @@ void write_path::start_flush(app_request& flush) {
         return;
     }
     flush.started = true;
+    if (std::exchange(target.writes_lost, false)) {
+        complete(flush, EIO);
+        retire(flush);
+        return;
+    }
     // With protocol C a flush covers the peer too: it waits until the peer has acknowledged (and
     // so, if it is one of ours, flushed) all epochs. Without a good disk of our own that is all
     // that counts, whatever the protocol.
@@ -355,6 +361,13 @@ app_request* write_path::find(std::uint64_t block_id) const {
     return request != nullptr && request->block_id == block_id && block_id != 0 ? request : nullptr;
 }
 
+wanted_ack write_path::wanted_ack_of(bool when_written) const {
+    if (when_written || all_.net.protocol == options::protocol::c) {
+        return wanted_ack::write;
+    }
+    return all_.net.protocol == options::protocol::b ? wanted_ack::receive : wanted_ack::none;
+}
+
 void write_path::send(app_request& write) {
     volume& target = *write.target;
     all_.epochs.add(write);
@@ -369,17 +382,9 @@ void write_path::send(app_request& write) {
     const bool resyncing = target.state.connection >= state::connection::sync_source &&
                            target.state.connection <= state::connection::paused_sync_t;
     write.may_set_in_sync = resyncing;
-    switch (all_.net.protocol) {
-    case options::protocol::a:
-        write.ack = resyncing ? wanted_ack::write : wanted_ack::none;
-        break;
-    case options::protocol::b:
-        write.ack = resyncing ? wanted_ack::write : wanted_ack::receive;
-        break;
-    case options::protocol::c:
-        write.ack = wanted_ack::write;
-        break;
-    }
+    // Without a good disk here it is the peer's that counts, whatever the protocol.
+    const bool leaning = !target.has_disk(disk::up_to_date);
+    write.ack = wanted_ack_of(resyncing || (leaning && all_.link.rules.has_ack_flags()));
     ++target.counters.net_pending;
     target.counters.sent_sectors += write.sectors();
     write.awaits_barrier =

@@ -30,6 +30,11 @@ public:
     void covered_by_barrier(app_request& write);
     void peer_lost(app_request& write);
     void send_again(app_request& write);
+    // The peer has acknowledged the write, but no flush after it; it is not here any more, nor on a
+    // disk of ours that counts. If the peer has crashed since it is nowhere.
+    static bool may_be_lost(const app_request& write);
+    // Before the peer hears of our bitmap: both disks are to be the same there at least.
+    void mark_if_lost(app_request& write);
     void flush_reached_peer(app_request& flush, bool reached);
 
     // --- what may let something go on ---
@@ -68,12 +73,15 @@ private:
     void enter_log(app_request& write);
     void go(app_request& write);
     void hold(app_request& write);
+    wanted_ack wanted_ack_of(bool when_written) const;
     void send(app_request& write);
     void send_packet(app_request& write);
     void send_discard(app_request& write);
     void send_zeroes_as_data(app_request& write);
     void mark_out_of_sync(app_request& write);
     static bool kept_nowhere(const app_request& write);
+    static bool safe_by_barrier_only(const app_request& write);
+    bool is_kept(const app_request& write) const;
     void begin_again(app_request& write);
     bool needs_peer_flush(const volume& target) const;
     bool gate_closed(const app_request& request) const;

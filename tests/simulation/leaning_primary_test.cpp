@@ -1,0 +1,168 @@
+// A Primary whose own disk does not count leans on its peer: what that one has only received, or
+// only in its cache, is not safe yet.
+#include "story.hpp"
+
+namespace {
+
+using namespace lockstep;
+using options::protocol;
+using simulation::instant;
+using simulation::millisecond;
+using simulation::second;
+using simulation::story;
+using state::connection;
+using state::disk;
+
+simulation::node_settings settings_with(protocol wanted, options::on_io_error policy) {
+    auto settings = story::small_pair();
+    settings.external_metadata = true;
+    settings.net.verify_alg = "crc32c";
+    settings.net.protocol = wanted;
+    settings.disk.on_io_error = policy;
+    settings.resource.on_no_data_accessible = options::on_no_data::suspend_io;
+    return settings;
+}
+
+struct leaning_primary : story {
+    explicit leaning_primary(protocol wanted = protocol::c,
+                             options::on_io_error policy = options::on_io_error::detach)
+        : story(settings_with(wanted, policy)) {}
+
+    void lose_disk() {
+        run([&](replica::on_outcome done) {
+            nodes[a]->machine().detach(0, false, std::move(done));
+        });
+        expect(disk_of(a) == disk::diskless, "A has no disk");
+    }
+    void peer_loses_power() {
+        nodes[b]->crash(false);
+        run_for(second);
+        nodes[b]->start();
+        expect(attach(b), "B is back");
+        connect_both();
+    }
+};
+
+void fua_without_a_disk_is_durable_on_the_peer_under_any_protocol(void**) {
+    for (const std::uint32_t version : {93U, 96U, 101U}) {
+        for (const auto wanted : {protocol::a, protocol::b, protocol::c}) {
+            leaning_primary it(wanted);
+            it.disconnect(it.a);
+            it.net.dialect.version_max = version;
+            it.connect_both();
+            it.expect(it.wait_in_sync(), "connected by the old version");
+            it.lose_disk();
+            it.nodes[it.b]->data_disk(0).faults.hung = true;
+            it.write(it.a, 0, 64, 8, true);
+            it.run_for(second);
+            it.expect(!it.quiet(), "it waits for the peer's disk");
+            it.nodes[it.b]->data_disk(0).unhang();
+            it.wait_quiet();
+            assert_int_equal(it.writes_failed, 0);
+        }
+    }
+}
+
+// The same if the disk fails in that very write.
+void fua_that_the_own_disk_fails_is_durable_on_the_peer(void**) {
+    for (const auto wanted : {protocol::a, protocol::b, protocol::c}) {
+        leaning_primary it(wanted);
+        it.break_writes(it.a);
+        it.nodes[it.b]->data_disk(0).faults.hung = true;
+        it.write(it.a, 0, 64, 8, true);
+        it.run_for(second);
+        it.expect(!it.quiet(), "it waits for the peer's disk");
+        it.nodes[it.b]->data_disk(0).unhang();
+        it.wait_quiet();
+        assert_int_equal(it.writes_failed, 0);
+    }
+}
+
+// Acknowledged, and lost with the peer's cache: it is sent again.
+void what_the_peer_lost_with_its_cache_is_sent_again(void**) {
+    for (const auto wanted : {protocol::a, protocol::b, protocol::c}) {
+        for (instant at = 0; at < 80 * millisecond; at += 5 * millisecond) {
+            leaning_primary it(wanted);
+            it.lose_disk();
+            for (std::uint64_t first = 0; first < 512; first += 64) {
+                it.write(it.a, 0, first, 64);
+                it.discard(it.a, 0, 1024 + first, 32);
+                it.write_zeroes(it.a, 0, 2048 + first, 32);
+                it.run_for(millisecond);
+            }
+            it.run_for(at);
+            it.write(it.a, 0, 32, 64); // over some of it
+            it.peer_loses_power();
+            it.wait_quiet();
+            assert_int_equal(it.writes_failed, 0);
+            it.read(it.a, 0, 0, 512); // checked against what was written
+            it.wait_quiet();
+            it.expect(it.attach(it.a), "A has its disk again");
+            it.converge();
+        }
+    }
+}
+
+// It is not in memory any more, since the own disk had it; then that one failed, too. The blocks
+// are the peer's, and no flush says that they are safe.
+void what_both_may_have_lost_is_the_same_on_both(void**) {
+    for (instant at = 0; at < 8 * millisecond; at += millisecond) {
+        leaning_primary it(protocol::c, options::on_io_error::pass_on);
+        for (auto& each : it.nodes) {
+            each->data_disk(0).faults.latency_max = 100'000;
+        }
+        it.write(it.a, 0, 0, 512);
+        it.wait_quiet();
+        it.run_for(at);
+        it.break_writes(it.a);
+        it.write(it.a, 0, 1024, 8);
+        it.wait([&] { return it.disk_of(it.a) == disk::inconsistent; }, "the disk fails");
+        it.break_writes(it.a, false);
+        if (at % (2 * millisecond) == 0) {
+            it.flush(it.a, 0);
+        }
+        it.nodes[it.b]->crash(true);
+        it.models[0].forget_unflushed();
+        it.run_for(second);
+        if (at % (2 * millisecond) != 0) {
+            it.flush(it.a, 0);
+        }
+        it.nodes[it.b]->start();
+        it.expect(it.attach(it.b), "B is back");
+        it.connect_both();
+        it.wait_quiet();
+        assert_int_equal(it.flushes_failed, 1);
+        it.converge();
+    }
+}
+
+// Good disks are what a verify compares; it does not make them good.
+void a_verify_does_not_make_a_disk_good(void**) {
+    for (const unsigned side : {story::a, story::b}) {
+        leaning_primary it(protocol::c, options::on_io_error::pass_on);
+        it.break_writes(it.a);
+        it.write(it.a, 0, 0, 64);
+        it.wait_quiet();
+        it.break_writes(it.a, false);
+        const auto ended = it.run([&](replica::on_outcome done) {
+            it.nodes[side]->machine().verify(0, 0, 1024, std::move(done));
+        });
+        it.expect(!ended.ok, "refused");
+        it.run_for(second);
+        it.expect(it.disk_of(it.a) == disk::inconsistent, "the disk is what it was");
+        it.expect(it.peer_disk_of(it.b) == disk::inconsistent, "and known to be");
+    }
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(fua_without_a_disk_is_durable_on_the_peer_under_any_protocol),
+        cmocka_unit_test(fua_that_the_own_disk_fails_is_durable_on_the_peer),
+        cmocka_unit_test(what_the_peer_lost_with_its_cache_is_sent_again),
+        cmocka_unit_test(what_both_may_have_lost_is_the_same_on_both),
+        cmocka_unit_test(a_verify_does_not_make_a_disk_good),
+    };
+    return cmocka_run_group_tests_name("leaning_primary", tests, nullptr, nullptr);
+}
