@@ -99,7 +99,7 @@ void peer_writes::advance() {
                                   "writes of the peer can't be made durable here");
             return;
         }
-        if (!oldest->conflicted && all_.link.up) {
+        if (all_.link.up) {
             all_.link.send(channel::meta, 0, command::barrier_ack,
                            wire::barrier_ack{oldest->number, oldest->writes});
         }

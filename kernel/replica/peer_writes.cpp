@@ -34,7 +34,6 @@ void peer_epoch::reset() {
     writes = 0;
     active = 0;
     ended = false;
-    conflicted = false;
     holds_later = false;
     flushed = false;
     failed = false;

@@ -41,7 +41,6 @@ struct peer_epoch : list_hook<in_receiver> {
     std::uint32_t writes = 0;
     std::uint32_t active = 0; // writes not done, waiting ones included
     bool ended = false;
-    bool conflicted = false;  // 8.4 does not acknowledge an epoch in which a write was refused
     bool holds_later = false; // writes of later epochs wait until it is durable
     bool flushed = false;     // or being flushed
     bool failed = false;      // some of it can't be made durable: never acknowledged
@@ -91,8 +90,13 @@ public:
                                     peer_request::kind what);
     // A write that came earlier and overlaps still waits for its turn.
     static bool waits_before(const volume& target, const peer_request& request);
-    // Our overlapping write lost against the other Primary's.
+    // Our overlapping write lost against the other Primary's: it begins again behind that.
     void conflict_retry(app_request& write);
+    void begin_behind(app_request& write);
+    // The peer is gone for good: what our disk has of such writes is marked out of sync.
+    void give_up_postponed();
+    // A write of the peer is at work where this one of ours is about to begin.
+    static bool writes_over(const app_request& write);
 
     // Flags of DATA, TRIM and ZEROES for a write of ours.
     std::uint32_t data_flags(const app_request& write) const;

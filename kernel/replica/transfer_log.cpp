@@ -177,6 +177,7 @@ void transfer_log::give_up_peer() {
         }
         pool_.give_back(*oldest);
     }
+    all_.peers.give_up_postponed();
 }
 
 void transfer_log::mark_lost() {

@@ -42,7 +42,7 @@ void write_path::retry_overlaps(volume& target) {
 void write_path::enter_log(app_request& write) {
     volume& target = *write.target;
     if (!target.has_disk() || !target.options.al_updates || target.log_suspended ||
-        target.disk->log == nullptr) {
+        target.disk->log == nullptr || write.extent_held) {
         go(write);
         return;
     }

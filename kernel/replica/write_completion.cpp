@@ -49,7 +49,7 @@ void write_path::finish_local(app_request& request, int error) {
     // An overlapping write of the peer may have waited for our disk, not for the peer's answer.
     target.retry_overlaps |= !target.peer_waiting_overlap.empty();
     if (request.postponed) {
-        all_.peers.conflict_retry(request);
+        all_.peers.begin_behind(request);
         return;
     }
     check_complete(request);
@@ -93,6 +93,11 @@ void write_path::acknowledged(volume& target, command code, const wire::block_ac
         all_.peers.conflict_retry(*write);
         return;
     case command::superseded:
+        if (!all_.link.rules.has_ack_flags()) {
+            // Versions that know no RETRY_WRITE say this also of a write that overlaps in part.
+            all_.peers.conflict_retry(*write);
+            return;
+        }
         write->net = net_part::acknowledged;
         write->of->conflicted = true;
         break;
@@ -302,6 +307,9 @@ void write_path::complete(app_request& request, int error) {
         request.buffer.reset();
     }
     volume& target = *request.target;
+    if (request.on_disk_only) {
+        mark_out_of_sync(request);
+    }
     if (request.interval.linked()) {
         target.in_flight.erase(request.interval);
     }

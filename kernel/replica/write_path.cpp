@@ -43,6 +43,7 @@ void app_request::reset() {
     peer_lacks = false;
     may_set_in_sync = false;
     postponed = false;
+    on_disk_only = false;
     started = false;
     on_disk = false;
     completed = false;
@@ -282,7 +283,7 @@ void write_path::mark_out_of_sync(app_request& write) {
 // Back to the beginning, until the state has moved.
 void write_path::hold(app_request& write) {
     volume& target = *write.target;
-    if (write.extent_held) {
+    if (write.extent_held && !write.on_disk_only) {
         write.extent_held = false;
         if (target.disk != nullptr && target.disk->log != nullptr) {
             const std::uint32_t extent = activity_log::extent_of_sector(write.sector);
@@ -331,7 +332,14 @@ void write_path::go(app_request& write) {
         fail_waiting(target, EIO);
         return;
     }
+    if (all_.peers.writes_over(write)) {
+        // The other Primary's write came while ours waited: it goes first.
+        target.in_flight.erase(write.interval);
+        target.waiting_overlap.push_front(write);
+        return;
+    }
     write.started = true;
+    write.on_disk_only = false;
     target.counters.written_sectors += write.sectors();
     if (local) {
         write.local = local_part::pending;

@@ -126,19 +126,25 @@ void history::force(unsigned side) {
     pause(20 * millisecond);
 }
 
+// The new size is in the configuration of both nodes first, and never smaller than the last one: a
+// node that restarts with a smaller one would cut off what was written behind it.
 void history::grow(unsigned side) {
     const volume_number volume = any_volume();
-    const std::uint64_t wanted = choices_.percent(50) ? 0 : settings_.node.disk.size_sectors + 800;
+    const auto known = at(side).size_option.find(volume);
+    const bool limited = known == at(side).size_option.end();
     replica::resize_arguments arguments;
-    arguments.size_sectors = wanted;
-    at(side).machine().resize(volume, at(side).properties_now(volume), arguments,
-                              [this, wanted](const replica::outcome& ended) {
-                                  if (ended.ok && settings_.node.volumes == 1) {
-                                      for (auto& each : world_.nodes) {
-                                          each->settings().disk.size_sectors = wanted;
-                                      }
-                                  }
-                              });
+    if (limited && choices_.percent(50)) {
+        arguments.size_sectors = settings_.node.disk.size_sectors + 800;
+    } else if (!limited && known->second != 0 && choices_.percent(50)) {
+        arguments.size_sectors = known->second;
+    }
+    for (auto& each : world_.nodes) {
+        each->size_option[volume] = arguments.size_sectors;
+    }
+    ask([&](replica::on_outcome done) {
+        at(side).machine().resize(volume, at(side).properties_now(volume), arguments,
+                                  std::move(done));
+    });
     pause(20 * millisecond);
 }
 

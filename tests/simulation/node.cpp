@@ -104,7 +104,11 @@ void node::attach(volume_number volume, replica::on_outcome done) {
     if (metadata_disk(volume).under_way() == 0) {
         apply_activity_log(metadata_at(volume));
     }
-    resource_->attach(volume, properties_now(volume), settings_.disk, std::move(done));
+    options::disk_options wanted = settings_.disk;
+    if (const auto changed = size_option.find(volume); changed != size_option.end()) {
+        wanted.size_sectors = changed->second;
+    }
+    resource_->attach(volume, properties_now(volume), wanted, std::move(done));
 }
 
 std::optional<replica::disk_properties> node::measure_disk(volume_number volume) {

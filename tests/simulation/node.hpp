@@ -104,6 +104,8 @@ public:
         data_disk(volume).grow(sectors);
     }
     node_settings& settings() { return settings_; }
+    // The option `size` of a volume whose configuration says something else than the settings.
+    std::map<volume_number, std::uint64_t> size_option;
     // What clients see as the device's end.
     std::uint64_t device_size(volume_number volume) const { return sizes_[volume]; }
     std::map<std::string, helper_answer> helper_answers;

@@ -1,0 +1,144 @@
+// Two Primaries that write to the same blocks at the same time: afterwards both disks hold the
+// same, one of the two, and nobody waits for ever.
+#include "story.hpp"
+
+namespace {
+
+using namespace lockstep;
+using simulation::millisecond;
+using simulation::second;
+using simulation::story;
+
+simulation::node_settings two_primaries() {
+    auto settings = story::small_pair();
+    settings.disk.al_extents = 67;
+    settings.net.allow_two_primaries = true;
+    settings.external_metadata = true;
+    settings.disk.fencing = options::fencing::resource_and_stonith;
+    return settings;
+}
+
+struct both_primary : story {
+    both_primary() : story(two_primaries()) {
+        expect(primary(b), "two Primaries");
+        // Who loses the other waits for it.
+        handler_hangs(a, "fence-peer");
+        handler_hangs(b, "fence-peer");
+        net.faults.delay_max = 2 * millisecond;
+    }
+
+    void hang_log(unsigned side) { nodes[side]->metadata_disk(0).faults.hung = true; }
+    void mend_log(unsigned side) { nodes[side]->metadata_disk(0).unhang(); }
+
+    // At the same time, so that each is on its way when the other is begun.
+    void clash(std::uint64_t at_a, std::uint64_t at_b, std::uint64_t sectors) {
+        run_for(random.below(millisecond));
+        write(a, 0, at_a, sectors);
+        run_for(random.below(millisecond));
+        write(b, 0, at_b, sectors);
+    }
+    void clash_often() {
+        for (unsigned count = 0; count < 40; ++count) {
+            const std::uint64_t first = 8 * random.below(8);
+            switch (count % 3) {
+            case 0:
+                clash(first, first, 16); // the same blocks
+                break;
+            case 1:
+                clash(first, first + 8, 16); // in part
+                break;
+            default:
+                clash(first, first + 8, 8); // beside each other
+                clash(first + 8, first, 24);
+                break;
+            }
+        }
+        wait_quiet();
+    }
+    // Another connection, in which perhaps the other node decides.
+    void connect_anew() {
+        expect(secondary(b), "B is demoted");
+        disconnect(b);
+        connect_both();
+        expect(wait_in_sync(), "connected again");
+        expect(primary(b), "two Primaries again");
+    }
+};
+
+void a_write_that_waits_for_its_log_yields_to_the_others(void**) {
+    both_primary it;
+    it.hang_log(it.b);
+    it.write(it.b, 0, 8, 16);
+    it.run_for(10 * millisecond);
+    it.write(it.a, 0, 0, 16);
+    it.wait([&] { return it.nodes[it.a]->requests_open() == 0; },
+            "what has not begun on B holds up nothing", second);
+    it.mend_log(it.b);
+    it.wait_quiet();
+    it.converge();
+}
+
+void writes_to_the_same_blocks_end_up_the_same(void**) {
+    both_primary it;
+    for (unsigned connection = 0; connection < 8; ++connection) {
+        it.clash_often();
+        it.check_converged();
+        it.connect_anew();
+    }
+    it.expect(it.writes_failed == 0, "all writes succeed");
+    it.converge();
+}
+
+// A peer that speaks an older version can't be told to send its write again.
+void so_they_do_with_an_older_version(void**) {
+    both_primary it;
+    it.net.dialect = {91, 0};
+    for (unsigned connection = 0; connection < 8; ++connection) {
+        it.connect_anew();
+        it.clash_often();
+        it.check_converged();
+    }
+    it.converge();
+}
+
+void a_flush_behind_a_conflict_ends(void**) {
+    both_primary it;
+    for (unsigned connection = 0; connection < 8; ++connection) {
+        for (unsigned count = 0; count < 10; ++count) {
+            it.clash(0, 8, 16);
+            it.flush(it.a, 0);
+            it.flush(it.b, 0);
+            it.wait([&] { return it.quiet(); }, "writes and flushes end", second);
+        }
+        it.connect_anew();
+    }
+    it.converge();
+}
+
+// The one that lost begins again when the connection is gone, too.
+void a_conflict_that_a_broken_connection_cuts_off_ends(void**) {
+    both_primary it;
+    for (unsigned count = 0; count < 40; ++count) {
+        it.clash(0, 8, 16);
+        it.clash(16, 8, 16);
+        it.run_for(it.random.below(2 * millisecond));
+        it.net.break_connection();
+        it.wait_quiet();
+        it.expect(it.wait_in_sync(), "connected again");
+        it.check_converged();
+    }
+    it.converge();
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(a_write_that_waits_for_its_log_yields_to_the_others),
+        cmocka_unit_test(writes_to_the_same_blocks_end_up_the_same),
+        cmocka_unit_test(so_they_do_with_an_older_version),
+        cmocka_unit_test(a_flush_behind_a_conflict_ends),
+        cmocka_unit_test(a_conflict_that_a_broken_connection_cuts_off_ends),
+    };
+    return cmocka_run_group_tests_name("concurrent writes", tests, nullptr, nullptr);
+}
