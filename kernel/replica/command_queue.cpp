@@ -12,9 +12,17 @@ using wire::command;
 
 namespace {
 
+constexpr unsigned tries_max = 20;
+
 bool names_connection(const state::state_change& wanted) {
     const auto field = state::state_change{}.with(connection::standalone).mask;
     return (wanted.mask & field) != 0;
+}
+
+// A verify or a full sync: while both nodes are Connected for the sync of a new part to begin.
+bool disturbs_resize(const volume& target, const state::state_change& wanted) {
+    return target.size_asked && names_connection(wanted) &&
+           state::apply(target.state, wanted).connection > connection::connected;
 }
 
 } // namespace
@@ -92,6 +100,10 @@ void command_queue::begin(job& current) {
         finish(own);
         return;
     }
+    if (target != nullptr && disturbs_resize(*target, current.wanted)) {
+        try_later(current);
+        return;
+    }
     if (!needs_peer(current)) {
         finish(apply(current));
         return;
@@ -131,6 +143,19 @@ void command_queue::finish(verdict result) {
     next();
 }
 
+void command_queue::try_later(job& current) {
+    if (current.tries++ >= tries_max) {
+        finish(verdict::concurrent_change);
+        return;
+    }
+    retry_.arm(all_.now() + milliseconds(20 + all_.world.random_number() % 80));
+}
+
+bool command_queue::asks_for_sync(const volume& target) const {
+    return active_ && jobs_.front().sent && !jobs_.front().whole_resource &&
+           jobs_.front().number == target.number && names_connection(jobs_.front().wanted);
+}
+
 void command_queue::reply_received(std::int32_t code) {
     if (!active_ || !jobs_.front().sent) {
         all_.states.drop_link(connection::protocol_error, "an answer to nothing that was asked");
@@ -139,9 +164,9 @@ void command_queue::reply_received(std::int32_t code) {
     job& current = jobs_.front();
     current.sent = false;
     const auto result = static_cast<verdict>(code);
-    if (result == verdict::concurrent_change && current.tries++ < 20) {
+    if (result == verdict::concurrent_change && current.tries < tries_max) {
         // The peer wants to change something itself, and goes first.
-        retry_.arm(all_.now() + milliseconds(20 + all_.world.random_number() % 80));
+        try_later(current);
         return;
     }
     if (result < verdict::success) {
@@ -185,6 +210,10 @@ void command_queue::request_received(volume& target, const wire::state_request& 
     const auto wanted = state::to_peer_view({request.mask, request.value});
     if (!wanted) {
         answer(target.number, false, verdict::not_supported);
+        return;
+    }
+    if (disturbs_resize(target, *wanted)) {
+        answer(target.number, false, verdict::concurrent_change);
         return;
     }
     // Below 100 the connection is asked for this way too.

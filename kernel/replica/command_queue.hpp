@@ -31,6 +31,8 @@ public:
     void link_lost();
     // A change of ours waits for the peer's answer.
     bool waiting() const { return active_; }
+    // One that starts a verify or a full sync of this volume.
+    bool asks_for_sync(const volume& target) const;
 
 private:
     struct job {
@@ -45,6 +47,7 @@ private:
     void next();
     void begin(job& current);
     void finish(state::verdict result);
+    void try_later(job& current);
     state::verdict apply(const job& current);
     bool needs_peer(const job& current) const;
     void answer(volume_number number, bool connection, state::verdict result);

@@ -289,6 +289,9 @@ void handshake::finish_state(volume& target, const state::peer_state_facts& fact
         all_.states.drop_link(connection::protocol_error, "the peer has been restarted");
         return;
     }
+    if (next == connection::wf_bitmap_s && state::restarted_while_frozen(target.state, view)) {
+        all_.epochs.give_up_peer();
+    }
     target.consider_resync = false;
     if (view.meaning == state::peer_state_meaning::handshake &&
         target.has_disk(disk::negotiating)) {

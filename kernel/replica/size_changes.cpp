@@ -177,12 +177,12 @@ void size_changes::agree_with_peer(volume& target, const wire::sizes& sizes, boo
 
 void size_changes::answer_peer(volume& target, const state::sizes_decision& decision,
                                bool no_resync) {
+    target.resize_pending = false;
+    target.size_asked = false;
     if (decision.reply) {
-        target.resize_pending = false;
         send(target, target.size_sectors, no_resync ? wire::size_flag::no_resync : 0);
     }
     if (decision.resync_new_part) {
-        target.resize_pending = false;
         resync_new_part(target);
     }
     target.grow_after_negotiation |= decision.resync_later;
@@ -288,6 +288,9 @@ void size_changes::resize(volume& target, const disk_properties& properties,
     if (problem == state::size_error::none && truncates) {
         problem = state::size_error::disk_too_small;
     }
+    if (problem == state::size_error::none && all_.commands.asks_for_sync(target)) {
+        problem = state::size_error::resize_during_resync;
+    }
     if (problem != state::size_error::none) {
         done(refused(static_cast<int>(problem), std::string(state::text(problem)),
                      std::string(state::remedy(problem))));
@@ -316,6 +319,14 @@ void size_changes::resize(volume& target, const disk_properties& properties,
 
 // The metadata is where it belongs, and nothing is in flight.
 void size_changes::resize_held(volume& target, const resize_arguments& arguments, on_outcome done) {
+    if (target.state.connection > connection::connected) {
+        // Begun while it drained.
+        all_.moves.end(target);
+        constexpr auto why = state::size_error::resize_during_resync;
+        done(refused(static_cast<int>(why), std::string(state::text(why)),
+                     std::string(state::remedy(why))));
+        return;
+    }
     target.options.size_sectors = arguments.size_sectors;
     auto facts = facts_of(target);
     facts.assume_peer_has_space = arguments.assume_peer_has_space;
@@ -345,6 +356,7 @@ void size_changes::tell_peer(volume& target, const resize_arguments& arguments, 
         return;
     }
     target.resize_pending = grew;
+    target.size_asked = true;
     std::uint16_t flags = arguments.assume_clean ? wire::size_flag::no_resync : 0;
     flags |= arguments.assume_peer_has_space ? wire::size_flag::forced : 0;
     send(target, 0, flags);

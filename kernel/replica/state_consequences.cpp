@@ -216,6 +216,8 @@ void state_changes::clean_up_link() {
         all_.resync.abandon(*each);
         all_.verify.link_lost(*each);
         each->peer_sizes.reset();
+        each->resize_pending = false;
+        each->size_asked = false;
         if (!each->state.suspended()) {
             each->peer_uuids.reset();
         }

@@ -127,11 +127,14 @@ adoption adopt_peer_state(const peer_state_facts& facts, const peer_state_view& 
     return result;
 }
 
+bool restarted_while_frozen(const volume_state& own, const peer_state_view& view) {
+    const bool restarted = view.peer_disk == disk::consistent || view.peer_disk == disk::outdated;
+    return restarted && own.suspended() && own.connection < connection::connected;
+}
+
 bool cannot_thaw(const volume_state& own, const peer_state_view& view, connection next,
                  bool generation_pending) {
-    const bool restarted = view.peer_disk == disk::consistent || view.peer_disk == disk::outdated;
-    return restarted && own.suspended() && generation_pending && next == connection::connected &&
-           own.connection < connection::connected;
+    return restarted_while_frozen(own, view) && generation_pending && next == connection::connected;
 }
 
 bool forced_by_peer(const volume_state& before, const volume_state& after) {

@@ -65,8 +65,11 @@ adoption adopt_peer_state(const peer_state_facts& facts, const peer_state_view& 
 
 // Frozen writes are sent again to a peer that was away for a moment, never to one that has been
 // restarted meanwhile (only Consistent, or Outdated by a fence-peer handler since): it may have
-// lost what it acknowledged. Then they are given up, a new generation is made, and the connection
-// is dropped as a ProtocolError. generation_pending: see new_generation::when_resumed.
+// lost what it acknowledged. They are given up, and so in the bitmap that makes it a sync target.
+bool restarted_while_frozen(const volume_state& own, const peer_state_view& view);
+
+// Without such a resync a new generation is made, and the connection is dropped as a ProtocolError.
+// generation_pending: see new_generation::when_resumed.
 bool cannot_thaw(const volume_state& own, const peer_state_view& view, connection next,
                  bool generation_pending);
 

@@ -130,6 +130,22 @@ void a_conflict_that_a_broken_connection_cuts_off_ends(void**) {
     it.converge();
 }
 
+// It has forgotten what it had not flushed, acknowledged or not.
+void a_primary_that_crashed_gets_what_the_frozen_one_had_written(void**) {
+    both_primary it;
+    for (unsigned count = 0; count < 8; ++count) {
+        it.write(it.b, 0, 8 * count, 8);
+        it.run_for(millisecond);
+    }
+    it.wait_quiet();
+    it.nodes[it.a]->crash(true);
+    it.wait([&] { return it.frozen(it.b); }, "frozen");
+    it.nodes[it.a]->start();
+    it.expect(it.attach(it.a), "attached again");
+    it.connect_both();
+    it.converge();
+}
+
 } // namespace
 
 int main() {
@@ -139,6 +155,7 @@ int main() {
         cmocka_unit_test(so_they_do_with_an_older_version),
         cmocka_unit_test(a_flush_behind_a_conflict_ends),
         cmocka_unit_test(a_conflict_that_a_broken_connection_cuts_off_ends),
+        cmocka_unit_test(a_primary_that_crashed_gets_what_the_frozen_one_had_written),
     };
     return cmocka_run_group_tests_name("concurrent writes", tests, nullptr, nullptr);
 }

@@ -241,6 +241,29 @@ void survives_every_crash(const crash_plan& plan) {
     assert_true(writes > 8);
 }
 
+// Begun before the sync of the new part it would keep that from ever beginning.
+void a_verify_does_not_come_between_a_resize_and_its_sync(void**) {
+    for (const unsigned asks : {0U, 1U}) {
+        for (unsigned later = 0; later < 20; ++later) {
+            auto settings = simulation::small_pair();
+            settings.net.verify_alg = "crc32c";
+            growing it(settings, later + 1);
+            it.up_and_synced();
+            it.grow_devices(far_sectors);
+            it.begin_resize(0);
+            it.run_for(later * simulation::millisecond / 4);
+            it.nodes[asks]->machine().verify(0, 0, far_sectors, [](const replica::outcome&) {});
+            it.run_for(10 * second);
+            it.expect(it.wait_in_sync(), "neither sync nor verify runs any more");
+            if (it.size_of(0) != it.nodes[0]->data_sectors(0)) {
+                it.expect(it.resize(0).ok, "the resize was refused, and is begun again");
+            }
+            it.grown_to(far_sectors);
+            it.data_areas_are_equal();
+        }
+    }
+}
+
 void a_primary_that_crashes_at_any_write_of_a_resize_attaches_again(void**) {
     survives_every_crash({far_sectors, true, false});
     survives_every_crash({near_sectors, true, false});
@@ -286,6 +309,7 @@ int main() {
         cmocka_unit_test(a_size_that_is_asked_for_shrinks_the_device),
         cmocka_unit_test(a_shrink_nobody_asked_for_is_refused),
         cmocka_unit_test(no_resize_during_a_resync_or_without_a_primary),
+        cmocka_unit_test(a_verify_does_not_come_between_a_resize_and_its_sync),
         cmocka_unit_test(a_primary_that_crashes_at_any_write_of_a_resize_attaches_again),
         cmocka_unit_test(a_secondary_that_crashes_at_any_write_of_a_resize_attaches_again),
         cmocka_unit_test(both_nodes_that_crash_at_any_write_of_a_resize_attach_again),

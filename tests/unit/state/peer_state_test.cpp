@@ -203,6 +203,7 @@ void frozen_writes_do_not_go_to_a_restarted_peer(void**) {
     assert_true(cannot_thaw(facts.own, view, connection::connected, true));
     assert_false(cannot_thaw(facts.own, view, connection::connected, false));
     assert_false(cannot_thaw(facts.own, view, connection::wf_bitmap_s, true));
+    assert_true(restarted_while_frozen(facts.own, view));
     facts.reported.disk = disk::outdated;
     assert_true(cannot_thaw(facts.own, look_at_peer_state(facts), connection::connected, true));
     facts.reported.disk = disk::up_to_date;
