@@ -85,9 +85,9 @@ outcome resource::add_volume(volume_number number, std::uint32_t minor) {
     return {};
 }
 
-outcome resource::remove_volume(volume_number number) {
+outcome resource::may_remove_volume(volume_number number) const {
     machinery& all = *machinery_;
-    volume* target = all.find(number);
+    const volume* target = all.find(number);
     if (target == nullptr) {
         return no_such_volume();
     }
@@ -97,9 +97,17 @@ outcome resource::remove_volume(volume_number number) {
     if (busy || target->disk != nullptr || target->state.disk != disk::diskless ||
         all.common.connection > connection::standalone || all.common.role != role::secondary) {
         return refused(160, "Minor still configured (down it first)",
-                       "demote, disconnect and detach it first (or use down)");
+                       "drbdadm secondary, disconnect and detach it first, or drbdadm down");
     }
-    all.order.forget(*target);
+    return {};
+}
+
+outcome resource::remove_volume(volume_number number) {
+    machinery& all = *machinery_;
+    if (outcome refusal = may_remove_volume(number); !refusal.ok) {
+        return refusal;
+    }
+    all.order.forget(*all.find(number));
     all.volumes.erase(number);
     all.world.changed();
     return {};

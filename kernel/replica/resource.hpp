@@ -101,6 +101,8 @@ public:
     // --- commands (drbdsetup's) ---
     outcome add_volume(volume_number volume, std::uint32_t minor);
     outcome remove_volume(volume_number volume);
+    // What remove_volume() would say now: whoever has to clear up before it asks first.
+    outcome may_remove_volume(volume_number volume) const;
     // Reads the metadata and goes on to the disk state that it says.
     void attach(volume_number volume, const disk_properties& properties,
                 const options::disk_options& options, on_outcome done);

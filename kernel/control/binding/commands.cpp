@@ -19,7 +19,6 @@ constexpr int code_disk_configured = 124;
 constexpr int code_net_configured = 125;
 constexpr int code_minor_invalid = 127;
 constexpr int code_resource_in_use = 159;
-constexpr int code_minor_configured = 160;
 
 // A disk that is silent for longer is worth a word.
 constexpr std::uint64_t silence_ms_max = 1000;
@@ -203,13 +202,11 @@ void resource_target::commands::new_minor(const request& what, const on_reply& d
 
 void resource_target::commands::del_minor(const replica::volume_status& volume,
                                           const on_reply& done) {
-    if (volume.attached || volume.state.disk != state::disk::diskless ||
-        volume.state.role == state::role::primary) {
-        return done(refusal(code_minor_configured, "Minor still configured (down it first)",
-                            "Demote it and detach its disk first: drbdsetup secondary, drbdsetup "
-                            "detach; or take the whole resource down."));
-    }
     const replica::volume_number number = volume.volume;
+    // A refusal takes nothing away: the device goes first, and only if the volume may follow.
+    if (const replica::outcome allowed = resource_.may_remove_volume(number); !allowed.ok) {
+        return done(to_reply(allowed));
+    }
     around_.remove_device(number, volume.minor, [this, number, done](const result<>& removed) {
         if (!removed) {
             return done(to_reply(removed.error()));

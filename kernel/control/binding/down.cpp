@@ -53,6 +53,9 @@ void resource_target::commands::down_minors(const on_reply& done) {
         return;
     }
     const replica::volume_number volume = status.volumes.front().volume;
+    if (const replica::outcome allowed = resource_.may_remove_volume(volume); !allowed.ok) {
+        return done(to_reply(allowed));
+    }
     around_.remove_device(volume, status.volumes.front().minor,
                           [this, volume, done](const result<>& removed) {
                               if (!removed) {

@@ -139,6 +139,14 @@ class Refusals(EngineTest):
         host.setup("disconnect", host.address, beta.address)
         self.refused(host, 159, "del-resource", "r0")
 
+    def test_a_refused_removal_leaves_the_device(self):
+        host = self.pair().alpha
+        minor = host.minor()
+        host.setup("detach", minor)
+        for _ in range(2):
+            self.refused(host, 160, "del-minor", minor, object_name=minor)
+            host.setup("dstate", minor)
+
     def test_devices_that_can_not_be_used_are_refused(self):
         host = self.host()
         host.create()
