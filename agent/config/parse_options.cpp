@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/config/option_advice.hpp"
 #include "agent/config/parser.hpp"
 #include "kernel/options/table.hpp"
 
@@ -102,7 +103,7 @@ option_list parser::parse_option_block(const option_section& section, resource& 
 bool parser::parse_option(const option_section& section, resource& owner, option_list& into) {
     const reserved_word* row = token_.kind == token_kind::word ? find_word(token_.text) : nullptr;
     if (row == nullptr) {
-        return parse_word_of_9(section, into) || unknown("an option keyword");
+        return parse_word_of_9(section, into) || unknown_option(section);
     }
     if (row->id == section.flag || row->id == section.no_flag) {
         const bool negated = row->id == section.no_flag;
@@ -139,7 +140,13 @@ bool parser::parse_option(const option_section& section, resource& owner, option
         expect(';');
         return true;
     }
-    return unknown("an option keyword");
+    return unknown_option(section);
+}
+
+bool parser::unknown_option(const option_section& section) {
+    const bool could_be_meant = token_.kind == token_kind::word;
+    expected("an option keyword", could_be_meant ? advice_on(section, token_.text) : std::string{});
+    return false;
 }
 
 // "yes;", "no;" or just ";".
@@ -288,7 +295,7 @@ bool parser::parse_delegate(resource& owner) {
         return true;
     }
     if (!state_.from_show) {
-        return unknown("an option keyword"); // discard-my-data is an argument of connect
+        return unknown_option(net_section); // discard-my-data is an argument of connect
     }
     option dropped;
     parse_flag(dropped);

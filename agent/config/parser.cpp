@@ -1,5 +1,7 @@
 #include "agent/config/parser.hpp"
 
+#include "agent/config/option_advice.hpp"
+
 #include <algorithm>
 #include <charconv>
 
@@ -65,16 +67,17 @@ void parser::unreadable() {
     stop(here(), fmt::format("{} >>>{:.20}...<<<", what, token_.text));
 }
 
-void parser::expected(std::string_view what) {
+void parser::expected(std::string_view what, const std::string& advice) {
     unreadable();
     const bool long_text = token_.text.size() > 20;
     const std::string got = token_.kind == token_kind::end ? "end of file" : token_.text;
-    stop(here(), fmt::format("Parse error: '{}' expected,\n\tbut got '{:.20}{}'", what, got,
-                             long_text ? "..." : ""));
+    stop(here(), fmt::format("Parse error: '{}' expected,\n\tbut got '{:.20}{}'{}{}", what, got,
+                             long_text ? "..." : "", advice.empty() ? "" : "\n\t", advice));
 }
 
 bool parser::unknown(std::string_view what) {
-    expected(what);
+    const bool could_be_meant = token_.kind == token_kind::word;
+    expected(what, could_be_meant ? advice_on(what, token_.text) : std::string{});
     return false;
 }
 

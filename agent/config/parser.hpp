@@ -56,7 +56,7 @@ private:
     const token& next();
     key word() const; // of the current token
     bool is_string() const;
-    void expected(std::string_view what);
+    void expected(std::string_view what, const std::string& advice = {});
     void unreadable(); // the current token is a broken string
     void stop(const position& at, const std::string& text);
     void expect(char punctuation);
@@ -68,7 +68,7 @@ private:
     unsigned bounded(const std::string& text, std::string_view name, unsigned min, unsigned max);
     void claim(unique_register& where, const std::string& what, const std::string& name);
     void claim_once(const std::string& what, const std::string& name);
-    bool unknown(std::string_view what); // expected(what), then false
+    bool unknown(std::string_view what); // expected() "A | B" with advice, then false
 
     // parser.cpp: the top level
     void parse_global();
@@ -85,6 +85,7 @@ private:
     // parse_options.cpp
     option_list parse_option_block(const option_section& section, resource& owner);
     bool parse_option(const option_section& section, resource& owner, option_list& into);
+    bool unknown_option(const option_section& section); // expected() with advice, then false
     void parse_flag(option& row);
     bool parse_word_of_9(const option_section& section, option_list& into);
     bool parse_delegate(resource& owner);

@@ -193,7 +193,13 @@ constexpr std::array handler_words{
     word_of_9{"quorum-lost", daemon},
 };
 
-std::span<const word_of_9> words_of(section_9 section) {
+} // namespace
+
+std::span<const reserved_word> reserved_words() {
+    return reserved;
+}
+
+std::span<const word_of_9> words_of_9(section_9 section) {
     switch (section) {
     case section_9::resource_options:
         return resource_words;
@@ -207,8 +213,6 @@ std::span<const word_of_9> words_of(section_9 section) {
     return handler_words;
 }
 
-} // namespace
-
 const reserved_word* find_word(std::string_view text) {
     const auto found = std::lower_bound(
         reserved.begin(), reserved.end(), text,
@@ -217,7 +221,7 @@ const reserved_word* find_word(std::string_view text) {
 }
 
 const word_of_9* find_word_of_9(section_9 section, std::string_view text) {
-    const auto all = words_of(section);
+    const auto all = words_of_9(section);
     const auto found =
         std::find_if(all.begin(), all.end(), [&](const auto& row) { return row.text == text; });
     return found == all.end() ? nullptr : &*found;

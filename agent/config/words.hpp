@@ -4,6 +4,7 @@
 // every file of 8.3 and 8.4 keeps its meaning.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 namespace lockstep::config {
@@ -78,6 +79,7 @@ struct reserved_word {
 
 // Null if the word is not reserved.
 const reserved_word* find_word(std::string_view text);
+std::span<const reserved_word> reserved_words();
 
 // Options of DRBD 9, by the section that takes them: legal in drbd.conf, kept and dumped, and not
 // passed to an 8.4 engine. `reason` says why; where `only_value` is given, any other value is
@@ -91,5 +93,6 @@ struct word_of_9 {
 enum class section_9 : unsigned char { resource_options, net, disk, handlers };
 
 const word_of_9* find_word_of_9(section_9 section, std::string_view text);
+std::span<const word_of_9> words_of_9(section_9 section);
 
 } // namespace lockstep::config

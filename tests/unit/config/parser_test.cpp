@@ -184,6 +184,22 @@ void unknown_words_say_what_was_expected(void**) {
     assert_error(read("resource r { net {"), "but got 'end of file'");
 }
 
+void a_word_in_the_wrong_place_says_where_it_belongs(void**) {
+    assert_error(read(pair_of("net { on-io-error detach; }")),
+                 "but got 'on-io-error'\n\t'on-io-error' belongs into disk { }");
+    assert_error(read("resource r { fence-peer x; }"), "'fence-peer' belongs into handlers { }");
+    assert_error(read(pair_of("disk { quorum off; }")), "'quorum' belongs into options { }");
+}
+
+void a_mistyped_word_is_recognised(void**) {
+    assert_error(read(pair_of("net { protocl C; }")), "did you mean 'protocol'?");
+    assert_error(read(pair_of("net { pnig-int 3; }")), "did you mean 'ping-int'?");
+    assert_error(read(pair_of("handlers { fence-pear x; }")), "did you mean 'fence-peer'?");
+    assert_error(read("resource r { handlres { } }"), "did you mean 'handlers'?");
+    assert_true(read(pair_of("net { frobnicate 3; }")).text().find("did you mean") ==
+                std::string::npos);
+}
+
 void duplicates_name_both_places(void**) {
     assert_error(read(pair_of("") + pair_of("")),
                  "x.conf:6: conflicting use of resource section 'r0' ...\n"
@@ -437,6 +453,8 @@ int main() {
         cmocka_unit_test(range_errors_carry_file_and_line),
         cmocka_unit_test(word_errors_list_what_is_possible),
         cmocka_unit_test(unknown_words_say_what_was_expected),
+        cmocka_unit_test(a_word_in_the_wrong_place_says_where_it_belongs),
+        cmocka_unit_test(a_mistyped_word_is_recognised),
         cmocka_unit_test(duplicates_name_both_places),
         cmocka_unit_test(one_loopback_address_may_serve_every_host),
         cmocka_unit_test(volumes_are_explicit_or_implicit_but_not_both),
