@@ -112,7 +112,9 @@ private:
                                             "meta_restore_md");
         written_ += filled_;
         filled_ = 0;
-        progress_.show(written_, end_);
+        if (wrote) {
+            progress_.show(written_, end_);
+        }
         return wrote;
     }
 

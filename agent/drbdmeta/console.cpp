@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <iterator>
@@ -38,17 +39,39 @@ bool console::confirmed(std::string_view question) const {
 }
 
 console::progress::~progress() {
-    if (last_percent_ != 0) {
-        owner_.remark("\r100%\n");
+    if (!last_.empty()) {
+        // What failed in the middle is not done.
+        owner_.remark(finished_ ? fmt::format("\r{:<{}}\n", "100%", last_.size()) : "\n");
     }
 }
 
-void console::progress::show(unsigned long long done, unsigned long long total) {
-    const auto percent = static_cast<unsigned>(total < 100 ? 0 : done / (total / 100));
-    if (percent != last_percent_ && percent < 100) {
-        owner_.remark(fmt::format("\r{}%", percent));
-        last_percent_ = percent;
+void console::progress::show(unsigned long long bytes_done, unsigned long long bytes_in_all) {
+    finished_ = bytes_done >= bytes_in_all;
+    const std::string text = progress_text(bytes_done, bytes_in_all,
+                                           std::chrono::duration_cast<std::chrono::milliseconds>(
+                                               std::chrono::steady_clock::now() - began_));
+    // Work that is soon over is not worth a word.
+    const bool is_news = text != last_ && !(last_.empty() && text == "0%");
+    if (!finished_ && is_news) {
+        owner_.remark(fmt::format("\r{:<{}}", text, last_.size()));
+        last_ = text;
     }
+}
+
+std::string progress_text(unsigned long long bytes_done, unsigned long long bytes_in_all,
+                          std::chrono::milliseconds elapsed) {
+    const unsigned long long percent =
+        bytes_in_all < 100 ? 0 : std::min(bytes_done / (bytes_in_all / 100), 100ULL);
+    const auto milliseconds = static_cast<unsigned long long>(elapsed.count());
+    if (milliseconds < 1000 || bytes_done == 0 || bytes_done > bytes_in_all) {
+        return fmt::format("{}%", percent);
+    }
+    const unsigned long long kib = bytes_done / 1024;
+    // In KiB: the bytes of the largest bitmap times the milliseconds of a day overflow.
+    const unsigned long long seconds_left =
+        kib == 0 ? 0 : (bytes_in_all - bytes_done) / 1024 * milliseconds / kib / 1000;
+    return fmt::format("{}%, {}/s, {}:{:02} left", percent, pretty_size(kib * 1000 / milliseconds),
+                       seconds_left / 60, seconds_left % 60);
 }
 
 tl::unexpected<error> stop(int exit_code, std::string text) {

@@ -2,6 +2,7 @@
 // error, as the original tool has it, because scripts read the one and people the other.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -23,18 +24,20 @@ public:
     // the answer is no.
     bool confirmed(std::string_view question) const;
 
-    // A percentage on standard error that moves on in place; only for work that takes a while.
+    // How far a long piece of work is, on standard error and in place: see progress_text().
     class progress {
     public:
         explicit progress(const console& owner) : owner_(owner) {}
         ~progress();
         progress(const progress&) = delete;
         progress& operator=(const progress&) = delete;
-        void show(unsigned long long done, unsigned long long total);
+        void show(unsigned long long bytes_done, unsigned long long bytes_in_all);
 
     private:
         const console& owner_;
-        unsigned last_percent_ = 0;
+        const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+        std::string last_;
+        bool finished_ = false;
     };
 
 private:
@@ -45,6 +48,11 @@ private:
 // Ends the program with that exit code; `text` (may be empty when all is said) goes to standard
 // error.
 tl::unexpected<error> stop(int exit_code, std::string text = {});
+
+// "37%"; after a second also how fast it goes and how long it will take: "37%, 118 MB/s, 0:04
+// left".
+std::string progress_text(unsigned long long bytes_done, unsigned long long bytes_in_all,
+                          std::chrono::milliseconds elapsed);
 
 // "67 KB", "512 MB": the size as drbdmeta shows it; four digits at most.
 std::string pretty_size(unsigned long long kib);

@@ -2,10 +2,12 @@
 // it leaves on the disk.
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -333,6 +335,22 @@ void long_work_shows_its_progress(void**) {
     assert_false(contains(small.forced("create-md -b pwrite").err, "%"));
 }
 
+void work_that_fails_in_the_middle_is_not_shown_as_done(void**) {
+    const disk it(33 * mib);
+    rlimit before{};
+    assert_int_equal(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    ::signal(SIGXFSZ, SIG_IGN);
+    // The bitmap comes last and fills the device: half of it can be written.
+    const rlimit half{16 * mib, before.rlim_max};
+    assert_int_equal(::setrlimit(RLIMIT_FSIZE, &half), 0);
+    const answer got = it.forced("create-md --initialize-bitmap pwrite", "flex-external");
+    assert_int_equal(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(got.code, 10);
+    assert_true(contains(got.err, "\r12%"));
+    assert_true(contains(got.err, "failed: File too large"));
+    assert_false(contains(got.err, "100%"));
+}
+
 void verbosity_tells_more(void**) {
     const disk it(64 * mib);
     assert_false(contains(it.forced("dump-md").err, "Magic number"));
@@ -374,6 +392,7 @@ int main() {
         cmocka_unit_test(a_dry_run_writes_nothing),
         cmocka_unit_test(peer_max_bio_size_is_stored),
         cmocka_unit_test(long_work_shows_its_progress),
+        cmocka_unit_test(work_that_fails_in_the_middle_is_not_shown_as_done),
         cmocka_unit_test(verbosity_tells_more),
         cmocka_unit_test(one_sector_carries_the_superblock),
     };

@@ -2,6 +2,7 @@
 #include <getopt.h>
 
 #include <array>
+#include <chrono>
 #include <string>
 
 #include "agent/drbdmeta/command_line.hpp"
@@ -91,6 +92,21 @@ void sizes_are_shown_with_four_digits_at_most(void**) {
     assert_string_equal(pretty_size(~0ULL).c_str(), "16384 EB");
 }
 
+void long_work_tells_its_speed_and_what_is_left(void**) {
+    using std::chrono::milliseconds;
+    const unsigned long long mib = 1U << 20U;
+    assert_string_equal(progress_text(0, 0, milliseconds(0)).c_str(), "0%");
+    assert_string_equal(progress_text(16 * mib, 32 * mib, milliseconds(999)).c_str(), "50%");
+    assert_string_equal(progress_text(0, 32 * mib, milliseconds(2000)).c_str(), "0%");
+    assert_string_equal(progress_text(128 * mib, 512 * mib, milliseconds(2000)).c_str(),
+                        "25%, 64 MB/s, 0:06 left");
+    // The bitmap of 1 PiB at the pace of a slow disk.
+    assert_string_equal(progress_text(1024 * mib, 32768 * mib, milliseconds(64000)).c_str(),
+                        "3%, 16 MB/s, 33:04 left");
+    assert_string_equal(progress_text(512 * mib, 512 * mib, milliseconds(8000)).c_str(),
+                        "100%, 64 MB/s, 0:00 left");
+}
+
 void the_last_known_device_is_kept_as_drbd_utils_do(void**) {
     const last_known value{1073741824, "/dev/sdb1", 0xABCDEF0123456789};
     assert_string_equal(last_known_text(value).c_str(),
@@ -160,6 +176,7 @@ int main() {
         cmocka_unit_test(set_gi_changes_what_is_given_and_keeps_the_rest),
         cmocka_unit_test(set_gi_refuses_what_is_no_generation),
         cmocka_unit_test(sizes_are_shown_with_four_digits_at_most),
+        cmocka_unit_test(long_work_tells_its_speed_and_what_is_left),
         cmocka_unit_test(the_last_known_device_is_kept_as_drbd_utils_do),
         cmocka_unit_test(minors_are_numbers_or_drbd_devices),
         cmocka_unit_test(options_may_stand_anywhere),
