@@ -131,16 +131,22 @@ int setup_or_meta(const session& run, const command& what, const subject& on) {
 int outdate(const session& run, const command& what, const subject& on) {
     run_request request =
         plain_request(*on.owner, run.backend.setup(what.name, *on.row), patience::brief);
-    request.standard_error = output::hide;
+    request.standard_error = output::capture;
     const run_outcome outcome = run.runner.run(request);
     if (outcome.code == exit_no_up_to_date || outcome.timed_out) {
+        fmt::print(stderr, "{}", outcome.captured_error);
         return outcome.code; // it is Primary
     }
     if (outcome.code == 0 && !run.dry()) {
         return 0;
     }
     const int code = call_meta(run, on, what.name);
-    return code != 0 && outcome.code == refused_inconsistent ? refused_inconsistent : code;
+    if (code != 0 && outcome.code == refused_inconsistent) {
+        // Why the engine refused: drbdmeta knows only that the device is up.
+        fmt::print(stderr, "{}", outcome.captured_error);
+        return refused_inconsistent;
+    }
+    return code;
 }
 
 // ( drbdsetup resize && drbdsetup check-resize ) || drbdmeta check-resize
@@ -284,6 +290,8 @@ int perform_on_volume(session& run, const command& what, const subject& on) {
         return call(run, *on.owner,
                     run.backend.wait_connect(*on.owner, *on.row, run.request.stacked),
                     patience::forever);
+    case action::wait_sync:
+        return call_setup(run, what, on, patience::forever);
     case action::new_minor:
         return make_minor(run, *on.owner, *on.row);
     case action::del_minor:

@@ -4,9 +4,11 @@
 #include <array>
 #include <getopt.h>
 #include <set>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "agent/config/nearest.hpp"
 #include "agent/drbdadm/exit_code.hpp"
 #include "kernel/options/table.hpp"
 
@@ -71,6 +73,16 @@ std::vector<std::pair<std::string, int>> setup_options() {
 
 tl::unexpected<error> usage_error(std::string what, std::string remedy = {}) {
     return fail(std::move(what), {}, std::move(remedy), exit_usage);
+}
+
+std::string way_to_command(const std::string& program, std::string_view word) {
+    std::vector<std::string_view> known;
+    for (const command& row : all_commands()) {
+        known.push_back(row.name);
+    }
+    const std::string_view meant = config::nearest(word, known);
+    const std::string help = fmt::format("try '{} help'", program);
+    return meant.empty() ? help : fmt::format("did you mean '{}'? Else {}", meant, help);
 }
 
 bool is_shell_name(std::string_view name) {
@@ -245,7 +257,7 @@ result<request> parse_command_line(int argc, char** argv) {
     if (out.what == nullptr) {
         if (first < argc) {
             return usage_error(fmt::format("{}: Unknown command '{}'", out.program, argv[first]),
-                               fmt::format("try '{} help'", out.program));
+                               way_to_command(out.program, argv[first]));
         }
         return usage_error(usage_text(out.program, nullptr) + "\nNo command specified");
     }

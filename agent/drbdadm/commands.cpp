@@ -129,6 +129,7 @@ constexpr std::array table{
     networked(per_resource("adjust-with-progress", adjust_with_progress, passed_options::adjust),
               true),
     networked(per_volume("wait-connect", wait_connect), false),
+    networked(per_volume("wait-sync", wait_sync), false),
     wait_con_int_row(),
     per_volume("role", setup_short),
     per_volume("cstate", setup_short),

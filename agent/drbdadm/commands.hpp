@@ -27,6 +27,7 @@ enum class action : unsigned char {
     adjust,
     adjust_with_progress,
     wait_connect,
+    wait_sync,
     wait_con_int,
     dump,
     dump_xml,

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "agent/config/dump.hpp"
 #include "agent/config/escape.hpp"
+#include "agent/config/nearest.hpp"
 #include "agent/config/resolve.hpp"
 #include "agent/drbdadm/actions.hpp"
 #include "agent/drbdadm/driver_version.hpp"
@@ -144,6 +146,31 @@ int perform_on_all(session& run) {
     return worst;
 }
 
+// Either the resource is there and this host is not in it, or the name is wrong.
+std::string way_to_subject(const session& run, const std::string& name) {
+    std::vector<std::string_view> here;
+    for (const auto& owner : run.doc.resources) {
+        if (!owner->ignored) {
+            here.push_back(owner->name);
+            continue;
+        }
+        if (owner->name == name.substr(0, name.find('/'))) {
+            std::vector<std::string_view> hosts;
+            for (const auto& host : owner->hosts) {
+                hosts.insert(hosts.end(), host->names.begin(), host->names.end());
+            }
+            return fmt::format("this host is {} (uname -n), {} has sections for {}", run.node_name,
+                               owner->name, fmt::join(hosts, ", "));
+        }
+    }
+    if (const std::string_view meant = config::nearest(name, here); !meant.empty()) {
+        return fmt::format("did you mean {}?", meant);
+    }
+    return fmt::format("{} has {}", run.config_path,
+                       here.empty() ? "none for this host"
+                                    : fmt::format("{}", fmt::join(here, ", ")));
+}
+
 // Brings a target to what the command works on; an error if that is not possible.
 result<subject> find_subject(const session& run, const std::string& name) {
     const command& what = *run.request.what;
@@ -152,8 +179,8 @@ result<subject> find_subject(const session& run, const std::string& name) {
         found = config::find_minor(run.doc, name);
     }
     if (found.owner == nullptr) {
-        return fail(fmt::format("'{}' not defined in your config (for this host).", name), {}, {},
-                    exit_usage);
+        return fail(fmt::format("'{}' not defined in your config (for this host).", name), {},
+                    way_to_subject(run, name), exit_usage);
     }
     subject on{found.owner, found.row};
     if (!what.needs_volume && !what.each_volume && on.row != nullptr) {
@@ -216,7 +243,7 @@ int perform_on_named(session& run) {
                 worst = std::max(worst, *stopped);
                 continue;
             }
-            fmt::print(stderr, "{}\n", on.error().what);
+            fmt::print(stderr, "{}\n", on.error().text());
             return std::max(worst, on.error().code);
         }
         const bool verified = verify_address(run, *on->owner);

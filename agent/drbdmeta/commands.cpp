@@ -62,7 +62,11 @@ outcome run_command(const invocation& call) {
         return tl::unexpected(attached.error());
     }
     if (*attached && call.command->modifies) {
-        return stop(20, fmt::format("Device '{}' is configured!\n", call.drbd_device));
+        return stop(20,
+                    fmt::format("Device '{}' is configured!\n"
+                                "It has its disk: drbdadm detach or down gives it free; drbdadm "
+                                "adjust brings what runs to what the\nconfiguration says.\n",
+                                call.drbd_device));
     }
     auto code = found->function({call, out, minor});
     if (*attached) {

@@ -16,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/drbdmeta/device_user.hpp"
 #include "kernel/base/check.hpp"
 #include "kernel/format/geometry.hpp"
 
@@ -24,7 +25,7 @@ namespace lockstep::drbdmeta {
 namespace {
 
 // Large enough to be quick, small enough to show progress and to be interrupted.
-constexpr std::uint64_t zero_by_device_bytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t zero_by_device_bytes = 64U << 20U;
 constexpr std::uint64_t zero_by_writing_bytes = 4U << 20U;
 
 bool whole_blocks(std::uint64_t offset, std::uint64_t bytes) {
@@ -99,6 +100,9 @@ result<> md_device::open_exclusively() {
         }
         out_->remark(fmt::format("open({}) failed: {}\n", name_, std::strerror(problem)));
         if (problem == EBUSY && (flags & O_EXCL) != 0) {
+            if (const std::string user = user_of(name_); !user.empty()) {
+                out_->remark(fmt::format("{} is {}\n", name_, user));
+            }
             const bool apply_al = std::string_view(call_->command->name) == "apply-al";
             if ((apply_al && !call_->force) ||
                 !out_->confirmed("Exclusive open failed. Do it anyways?")) {

@@ -110,6 +110,28 @@ def a_filesystem_in_the_way_survives(pair):
     node.run("wipefs", "--all", "--quiet", "/dev/sdb1")
 
 
+def a_disk_in_use_is_refused_and_its_user_named(pair):
+    pair.configure()
+    node = pair.alpha
+    node.shell("mkfs.ext4 -q /dev/sdb1 60M && mkdir -p /mnt/disk && mount /dev/sdb1 /mnt/disk")
+    try:
+        for words in (("create-md", "r0"), ("up", "r0")):
+            ended(node.try_run("drbdadm", *words), 20, "/dev/sdb1 is mounted on /mnt/disk")
+    finally:
+        node.run("umount", "/mnt/disk")
+        node.run("drbdadm", "down", "r0")
+        node.run("wipefs", "--all", "--quiet", "/dev/sdb1")
+    node.run("drbdadm", "--", "--force", "create-md", "r0")
+    node.run("drbdadm", "up", "r0")
+    for words in (("create-md", "r0"), ("up", "r0"), ("wipe-md", "r0")):
+        ended(node.try_run("drbdadm", *words), 20, "Device '0' is configured!", "drbdadm detach",
+              "drbdadm adjust")
+    node.write("/tmp/other.conf", resource_text("r1", pair.both, minor=1, port=7799))
+    ended(node.try_run("drbdadm", "-c", "/tmp/other.conf", "create-md", "r1"), 20,
+          "/dev/sdb1 is open in lockstep-engine (pid ")
+    node.run("drbdadm", "down", "r0")
+
+
 def a_partition_table_in_the_way_survives(pair):
     node = pair.alpha
     image = node.disks["sdb1"][0]
@@ -372,7 +394,8 @@ def down_may_be_repeated_and_needs_no_file(pair):
 
 SCENARIOS = [
     the_first_default_file_that_exists_is_read,
-    a_filesystem_in_the_way_survives, a_partition_table_in_the_way_survives,
+    a_filesystem_in_the_way_survives, a_disk_in_use_is_refused_and_its_user_named,
+    a_partition_table_in_the_way_survives,
     a_disk_that_shrank_is_not_attached, metadata_that_make_no_sense_are_not_attached,
     one_minor_is_worked_on_by_one_at_a_time, a_resource_lives_step_by_step,
     adjust_does_as_little_as_it_can, options_are_set_and_put_back, a_disk_is_taken_and_given,

@@ -73,6 +73,22 @@ def a_mistyped_resource_is_not_success(bench):
     equal(bench.calls(), [])
 
 
+def a_name_that_is_not_found_tells_what_is_there(bench):
+    within("  -> did you mean r1?", bench.run("up", "rr1").stderr)
+    within(f"  -> {bench.config} has r0, r1", bench.run("up", "ro").stderr)
+    within(f"  -> {bench.config} has r0, r1", bench.run("up", "database").stderr)
+    bench.env["__DRBD_NODE__"] = "alpha.example.org"
+    within("  -> this host is alpha.example.org (uname -n), r0 has sections for alpha, beta",
+           bench.run("up", "r0").stderr)
+
+
+def a_command_that_is_not_found_names_the_nearest(bench):
+    done = bench.run("creat-md", "r0")
+    equal(done.returncode, 1)
+    within("Unknown command 'creat-md'\n  -> did you mean 'create-md'?", done.stderr)
+    within("Unknown command 'frobnicate'\n  -> try '", bench.run("frobnicate", "r0").stderr)
+
+
 def no_resources_are_said_to_be_none(bench):
     bench.config = bench.write("empty.conf", "global { usage-count no; }\n")
     done = bench.run("dstate", "alpha")
@@ -129,11 +145,14 @@ def a_refused_invalidate_is_not_tried_offline(bench):
 
 
 def outdate_keeps_the_codes_that_handlers_rely_on(bench):
-    bench.answer("outdate", code=17)
+    bench.answer("outdate", code=17, error="it is Primary\n")
     equal(bench.run("outdate", "r0").returncode, 17)
-    bench.answer("outdate", code=5)
+    within("it is Primary", bench.run("outdate", "r0").stderr)
+    bench.answer("outdate", code=5, error="the disk is Inconsistent\n")
     bench.answer("meta-outdate", code=1)
-    equal(bench.run("outdate", "r0").returncode, 5)
+    done = bench.run("outdate", "r0")
+    equal(done.returncode, 5)
+    within("the disk is Inconsistent", done.stderr)
     bench.answer("outdate", code=10)
     bench.answer("meta-outdate", code=0)
     equal(bench.run("outdate", "r0").returncode, 0)
@@ -458,6 +477,11 @@ def wait_connect_passes_the_start_up_times(bench):
     bench.configure("startup { wfc-timeout 20; degr-wfc-timeout 5; }")
     equal(bench.run("wait-connect", "r0").returncode, 0)
     equal(bench.calls(), ["drbdsetup wait-connect 0 --wfc-timeout=20 --degr-wfc-timeout=5"])
+
+
+def wait_sync_waits_for_each_volume(bench):
+    equal(bench.run("wait-sync", "r1").returncode, 0)
+    equal(bench.calls(), ["drbdsetup wait-sync 10", "drbdsetup wait-sync 11"])
 
 
 def wait_con_int_waits_for_every_minor(bench):
