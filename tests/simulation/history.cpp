@@ -151,9 +151,9 @@ void history::promote_someone() {
         }
         // Where fencing freezes whoever loses its peer, it alone has to see to it that nobody is
         // promoted who lacks something. Else the observer does.
-        const bool safe =
-            settings_.freezes() || seen_.has_all(side) ||
-            (seen_.reaches_good_data(side) && up(1 - side) && seen_.has_all(1 - side));
+        const bool safe = settings_.freezes() || seen_.has_all(side) ||
+                          (seen_.reaches_good_data(side) && up(1 - side) && seen_.linked() &&
+                           seen_.has_all(1 - side));
         if (safe) {
             promote(side);
             return;

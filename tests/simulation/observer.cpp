@@ -77,6 +77,18 @@ bool observer::reaches_good_data(unsigned side) const {
     return true;
 }
 
+// Only the peer's disk is good, and gets what is written.
+bool observer::leans_on_peer(unsigned side) const {
+    for (volume_number number = 0; number < settings_.node.volumes; ++number) {
+        const auto now = at(side).state(number);
+        if (now.disk != state::disk::up_to_date && now.connection >= connection::connected &&
+            now.peer_disk == state::disk::up_to_date) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool observer::goes_on_alone(unsigned side) const {
     for (volume_number number = 0; number < settings_.node.volumes; ++number) {
         const auto now = at(side).state(number);
@@ -108,8 +120,7 @@ void observer::look() {
         look_at_crashed_primary(side);
         kept_for_peer_[side] |= keeps_for_peer(side);
         const unsigned other = 1 - side;
-        // A Primary whose own disk is not good leans on the peer.
-        stale_[side] |= is_primary(side) && !own_disks_good(side);
+        stale_[side] |= is_primary(side) && leans_on_peer(side);
         if (!is_primary(other)) {
             continue; // nothing is written that this one could miss
         }

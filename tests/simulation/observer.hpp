@@ -41,12 +41,16 @@ public:
     // Reads and writes of this node reach good data of the peer.
     bool reaches_good_peer(unsigned side) const;
 
+    // Both say so: one of them may have left, and gone on, while the other does not know yet.
+    bool linked() const { return connected(0) && connected(1); }
+
     // Every volume's good disk, here or there.
     bool reaches_good_data(unsigned side) const;
 
 private:
     // As Primary, may it acknowledge something that the peer lacks?
     bool goes_on_alone(unsigned side) const;
+    bool leans_on_peer(unsigned side) const;
     bool own_disks_good(unsigned side) const;
     bool stored_as_primary(unsigned side) const;
     bool connected(unsigned side) const;
