@@ -284,6 +284,10 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
         after.peer_disk >= disk::inconsistent) {
         target.new_generation_due = false; // it is back with its data
     }
+    if (target.peer_uuids) {
+        target.effective_generation = state::presented_after_promotion(
+            before, after, target.effective_generation, target.peer_uuids->current);
+    }
     if (target.disk != nullptr && after.disk > disk::attaching) {
         const auto stored = state::unpack_flags(target.disk->super.flags);
         target.disk->set_flags(

@@ -117,6 +117,14 @@ std::uint64_t presented_after_uuids(const volume_state& now, std::uint64_t prese
     return by_peer_only ? peer_current : presented;
 }
 
+std::uint64_t presented_after_promotion(const volume_state& before, const volume_state& after,
+                                        std::uint64_t presented, std::uint64_t peer_current) {
+    const bool promoted = before.role != role::primary && after.role == role::primary;
+    const bool by_peer_only =
+        after.disk < disk::inconsistent && after.connection >= connection::connected;
+    return promoted && by_peer_only ? peer_current : presented;
+}
+
 std::uint64_t made_upon_ours(const volume_state& now, std::uint64_t own_current,
                              std::uint64_t peer_current, std::uint64_t peer_bitmap) {
     const bool for_us = now.role == role::primary && now.connection >= connection::connected &&

@@ -77,6 +77,10 @@ std::uint64_t presented_after_uuids(const volume_state& now, std::uint64_t prese
                                     std::uint64_t peer_current);
 std::uint64_t presented_after_change(const volume_state& before, const volume_state& after,
                                      std::uint64_t presented, std::uint64_t own_current);
+// And after a promotion without a disk: from now on it is the peer's. (The in-kernel DRBD remembers
+// the one that it had before.)
+std::uint64_t presented_after_promotion(const volume_state& before, const volume_state& after,
+                                        std::uint64_t presented, std::uint64_t peer_current);
 
 // The peer's current generation if it has made it upon that of our disk, for us as Primary; else 0.
 std::uint64_t made_upon_ours(const volume_state& now, std::uint64_t own_current,

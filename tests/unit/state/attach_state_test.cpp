@@ -201,6 +201,14 @@ void the_presented_generation_follows_the_data_in_use(void**) {
     now.disk = disk::inconsistent;
     assert_int_equal(presented_after_change(now, better, 0x11, 0x30), 0x30);
     assert_int_equal(presented_after_change(better, better, 0x11, 0x30), 0x11);
+    now = {};
+    now.connection = connection::connected;
+    volume_state promoted = now;
+    promoted.role = role::primary;
+    assert_int_equal(presented_after_promotion(now, promoted, 0x11, 0x20), 0x20);
+    assert_int_equal(presented_after_promotion(promoted, promoted, 0x11, 0x20), 0x11);
+    promoted.disk = disk::up_to_date;
+    assert_int_equal(presented_after_promotion(now, promoted, 0x11, 0x20), 0x11);
 }
 
 } // namespace
