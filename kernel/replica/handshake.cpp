@@ -149,7 +149,7 @@ void handshake::enter_parameters() {
     }
     all_.keepalive.start();
     send_protocol(command::protocol);
-    all_.epochs.mark_lost();
+    all_.epochs.mark_what_peer_lacks();
     for (auto& [number, each] : all_.volumes) {
         send_volume(*each);
     }

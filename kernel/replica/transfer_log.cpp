@@ -180,11 +180,11 @@ void transfer_log::give_up_peer() {
     all_.peers.give_up_postponed();
 }
 
-void transfer_log::mark_lost() {
+void transfer_log::mark_what_peer_lacks() {
     for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
         for (app_request* write = each->requests.front(); write != nullptr;
              write = each->requests.after(*write)) {
-            all_.writes.mark_if_lost(*write);
+            all_.writes.mark_if_peer_lacks(*write);
         }
     }
 }

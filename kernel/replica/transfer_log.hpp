@@ -66,7 +66,7 @@ public:
     // The peer is gone for good: what it did not acknowledge is marked out of sync, and completed.
     void give_up_peer();
     // The peer is back, and is about to hear of our bitmap.
-    void mark_lost();
+    void mark_what_peer_lacks();
     // The peer is back, and I/O was frozen meanwhile: what it has not acknowledged goes out again.
     void send_again();
 

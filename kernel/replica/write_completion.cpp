@@ -145,8 +145,10 @@ bool write_path::may_be_lost(const app_request& write) {
     return write.completed && !write.kept && !write.target->has_disk(state::disk::up_to_date);
 }
 
-void write_path::mark_if_lost(app_request& write) {
-    if (may_be_lost(write)) {
+void write_path::mark_if_peer_lacks(app_request& write) {
+    // Under protocol A the link may have lost what was completed.
+    const bool never_arrived = write.completed && write.net != net_part::acknowledged;
+    if (!write.kept && (never_arrived || may_be_lost(write))) {
         mark_out_of_sync(write);
     }
 }
@@ -172,15 +174,13 @@ void write_path::send_again(app_request& write) {
         send(write);
         return;
     }
-    if (!write.completed) {
-        write.net = net_part::failed;
-    }
-    mark_out_of_sync(write);
     if (write.completed) {
-        retire(write);
-    } else {
-        check_complete(write);
+        retire(write); // marked before the handshake
+        return;
     }
+    write.net = net_part::failed;
+    mark_out_of_sync(write);
+    check_complete(write);
 }
 
 // --- completion ---
@@ -209,7 +209,7 @@ bool write_path::kept_nowhere(const app_request& write) {
         here_only && target.has_disk() && !target.has_disk(state::disk::up_to_date);
     const bool generation_lacks = target.unstored.current != 0 || target.new_generation_due;
     const bool by_lost_disk = here_only && generation_lacks && !target.has_disk();
-    return by_own_target || (write.is_write() && (by_target || by_lost_disk));
+    return by_own_target || by_lost_disk || (write.is_write() && by_target);
 }
 
 // As if it had only now been asked for: it waits for good data, or fails for want of them.
@@ -272,7 +272,7 @@ void write_path::check_complete(app_request& request) {
     }
     // Demoted because its data does not count any more: an error says that it is not kept.
     const bool fails = all_.demoting && all_.fencing.superseded();
-    if (gate_closed(request) && !fails) {
+    if (!nowhere && gate_closed(request) && !fails) {
         // gate_moved() looks again. Disk and peer are done with it: a resync of these blocks, which
         // may be what opens the gate, does not wait for it.
         if (request.interval.linked()) {

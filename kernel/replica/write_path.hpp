@@ -33,8 +33,8 @@ public:
     // The peer has acknowledged the write, but no flush after it; it is not here any more, nor on a
     // disk of ours that counts. If the peer has crashed since it is nowhere.
     static bool may_be_lost(const app_request& write);
-    // Before the peer hears of our bitmap: both disks are to be the same there at least.
-    void mark_if_lost(app_request& write);
+    // Before the peer hears of our bitmap: both disks are to become the same there.
+    void mark_if_peer_lacks(app_request& write);
     void flush_reached_peer(app_request& flush, bool reached);
 
     // --- what may let something go on ---

@@ -1,5 +1,5 @@
-// A Primary whose own disk does not count leans on its peer: what that one has only received, or
-// only in its cache, is not safe yet.
+// A Primary whose own disk does not count, or only for itself, leans on its peer: what that one has
+// only received, or only in its cache, is not safe yet.
 #include "story.hpp"
 
 namespace {
@@ -136,6 +136,91 @@ void what_both_may_have_lost_is_the_same_on_both(void**) {
     }
 }
 
+// Of a volume with two good disks, under protocol A: completed, but the link has lost it. Another
+// volume's missing disk freezes both.
+void what_the_link_lost_while_frozen_is_resynced(void**) {
+    auto settings = settings_with(protocol::a, options::on_io_error::detach);
+    settings.volumes = 2;
+    story it(settings);
+    it.run([&](replica::on_outcome done) {
+        it.nodes[it.a]->machine().detach(0, false, std::move(done));
+    });
+    it.net.faults.cut_from[it.a] = true;
+    it.write(it.a, 1, 0, 64);
+    it.wait_quiet();
+    assert_int_equal(it.writes_failed, 0);
+    it.net.break_connection();
+    it.wait([&] { return it.nodes[it.a]->status().suspended; }, "frozen");
+    it.net.faults.cut_from[it.a] = false;
+    it.wait([&] { return !it.nodes[it.a]->status().suspended; }, "thawed");
+    it.expect(it.attach(it.a), "attached again");
+    it.converge();
+}
+
+// The link is lost and then the disk, before it could say that it went on alone: nobody says that
+// what was to be flushed is safe, nor waits for it for ever.
+void a_flush_ends_when_nothing_is_left(void**) {
+    auto settings = settings_with(protocol::c, options::on_io_error::detach);
+    settings.disk.fencing = options::fencing::resource_and_stonith;
+    settings.resource.on_no_data_accessible = options::on_no_data::io_error;
+    story it(settings);
+    it.handler_hangs(it.a, "fence-peer");
+    it.write(it.a, 0, 0, 64);
+    it.wait_quiet();
+    it.net.faults.cut = true;
+    it.flush(it.a, 0);
+    it.run_for(10 * millisecond);
+    it.net.break_connection();
+    it.wait([&] { return it.frozen(); }, "frozen");
+    it.run([&](replica::on_outcome done) {
+        it.nodes[it.a]->machine().detach(0, true, std::move(done));
+    });
+    it.disconnect(it.a);
+    it.wait_quiet();
+    assert_int_equal(it.flushes_failed, 1);
+}
+
+// B's disk is old, and B is promoted on the data of A: from then on those are the ones in use.
+struct promoted_without_disk : leaning_primary {
+    promoted_without_disk() {
+        disconnect(a);
+        disconnect(b);
+        write(a, 0, 0, 64);
+        wait_quiet();
+        run([&](replica::on_outcome done) {
+            nodes[b]->machine().detach(0, false, std::move(done));
+        });
+        connect_both();
+        wait([&] { return peer_disk_of(b) == disk::up_to_date; }, "connected");
+        expect(secondary(a) && primary(b), "B is Primary in A's place");
+    }
+};
+
+void a_primary_without_a_disk_knows_its_peer_again(void**) {
+    promoted_without_disk it;
+    it.net.break_connection();
+    it.wait([&] { return it.peer_disk_of(it.b) != disk::up_to_date; }, "the link is lost");
+    it.wait([&] { return it.peer_disk_of(it.b) == disk::up_to_date; }, "and is back");
+    it.read(it.b, 0, 0, 64);
+    it.wait_quiet();
+    it.expect(it.attach(it.b), "attached again");
+    it.converge();
+}
+
+void a_primary_without_a_disk_takes_no_older_one_while_the_peer_is_away(void**) {
+    promoted_without_disk it;
+    it.nodes[it.a]->crash(true);
+    it.wait([&] { return it.peer_disk_of(it.b) != disk::up_to_date; }, "the link is lost");
+    it.expect(!it.attach(it.b), "refused");
+    it.read(it.b, 0, 0, 64);
+    it.nodes[it.a]->start();
+    it.expect(it.attach(it.a), "A is back");
+    it.connect_both();
+    it.wait_quiet();
+    it.expect(it.attach(it.b), "attached again");
+    it.converge();
+}
+
 // Good disks are what a verify compares; it does not make them good.
 void a_verify_does_not_make_a_disk_good(void**) {
     for (const unsigned side : {story::a, story::b}) {
@@ -162,6 +247,10 @@ int main() {
         cmocka_unit_test(fua_that_the_own_disk_fails_is_durable_on_the_peer),
         cmocka_unit_test(what_the_peer_lost_with_its_cache_is_sent_again),
         cmocka_unit_test(what_both_may_have_lost_is_the_same_on_both),
+        cmocka_unit_test(what_the_link_lost_while_frozen_is_resynced),
+        cmocka_unit_test(a_flush_ends_when_nothing_is_left),
+        cmocka_unit_test(a_primary_without_a_disk_knows_its_peer_again),
+        cmocka_unit_test(a_primary_without_a_disk_takes_no_older_one_while_the_peer_is_away),
         cmocka_unit_test(a_verify_does_not_make_a_disk_good),
     };
     return cmocka_run_group_tests_name("leaning_primary", tests, nullptr, nullptr);
