@@ -83,6 +83,7 @@ void handshake::features_received(const wire::connection_features& features,
     peer_is_lockstep_ = payload.size() == features_bytes &&
                         load_big<std::uint64_t>(payload.data() + mark_offset) == lockstep_mark;
     all_.link.rules = *agreed;
+    all_.link.last_data_bytes = std::min(agreed->data_bytes(), max_io_bytes);
     all_.link.input(channel::data).set_rules(*agreed);
     all_.link.input(channel::meta).set_rules(*agreed);
     all_.log(log_level::info,

@@ -20,6 +20,8 @@ public:
 
     // What the two nodes have agreed on. Below 86 (unagreed) until the features have crossed.
     wire::protocol rules;
+    // Of the last peer that said what it takes.
+    std::uint32_t last_data_bytes = max_io_bytes;
     bool resolve_conflicts = false;
     bool up = false; // both connections stand
     // Counts the connections that were made; answers to an older one go nowhere.

@@ -170,12 +170,16 @@ void write_path::send_again(app_request& write) {
         --target.counters.net_pending;
     }
     const bool here = !write.completed || write.kept;
-    if (here && all_.link.up && sends_data(target.state)) {
-        send(write);
-        return;
+    if (here && peer_gets_writes(target)) {
+        if (fits_link(write)) {
+            send(write);
+            return;
+        }
+        mark_out_of_sync(write); // the others were, before the handshake
+        connect_again();
     }
     if (write.completed) {
-        retire(write); // marked before the handshake
+        retire(write);
         return;
     }
     write.net = net_part::failed;

@@ -146,10 +146,12 @@ bool write_path::cut_part(volume& target, io_request& from) {
         const bool zeroes_as_data = from.op == io_request::operation::write_zeroes &&
                                     all_.link.up && !all_.link.rules.has_write_zeroes();
         if (has_data || zeroes_as_data) {
+            // Without a link as the last peer took it: it may come back before this is written.
             size = std::min({size, max_io_bytes,
                              all_.link.up && !all_.handshake.before_parameters()
                                  ? all_.link.rules.data_bytes()
-                                 : max_io_bytes});
+                             : all_.has_net ? all_.link.last_data_bytes
+                                            : max_io_bytes});
         }
     }
     part->target = &target;
@@ -323,10 +325,16 @@ void write_path::go(app_request& write) {
     if (all_.link.up && sends_data(target.state)) {
         all_.congestion.check(target);
     }
-    const bool remote = all_.link.up && sends_data(target.state);
+    const bool reaches_peer = peer_gets_writes(target);
+    const bool remote = reaches_peer && fits_link(write);
     // What only a disk that is not UpToDate has would be lost in the next resync.
     const bool kept = (local && target.state.disk == disk::up_to_date) ||
                       (remote && target.state.peer_disk == disk::up_to_date);
+    if (!kept && reaches_peer && !remote) {
+        complete(write, EIO);
+        retire(write);
+        return;
+    }
     if (!kept) {
         hold(write);
         fail_waiting(target, EIO);
@@ -337,6 +345,9 @@ void write_path::go(app_request& write) {
         target.in_flight.erase(write.interval);
         target.waiting_overlap.push_front(write);
         return;
+    }
+    if (reaches_peer && !remote) {
+        connect_again();
     }
     write.started = true;
     write.on_disk_only = false;
@@ -367,6 +378,29 @@ app_request* write_path::find(std::uint64_t block_id) const {
     app_request* request =
         all_.application_pool.at(block_id & ((std::uint64_t{1} << id_index_bits) - 1));
     return request != nullptr && request->block_id == block_id && block_id != 0 ? request : nullptr;
+}
+
+bool write_path::peer_gets_writes(const volume& target) const {
+    return all_.link.up && sends_data(target.state);
+}
+
+// Not if it was cut for another peer, which took more at a time.
+bool write_path::fits_link(const app_request& write) const {
+    const auto& rules = all_.link.rules;
+    const bool as_data =
+        write.op == io_request::operation::write ||
+        (write.op == io_request::operation::write_zeroes && !rules.has_write_zeroes());
+    return !as_data || write.size <= rules.data_bytes();
+}
+
+// What is marked and was not sent is seen by the next handshake.
+void write_path::connect_again() {
+    all_.defer([this, serial = all_.link.serial] {
+        if (all_.link.up && all_.link.serial == serial) {
+            all_.states.drop_link(state::connection::network_failure,
+                                  "a write is larger than the peer's protocol version allows");
+        }
+    });
 }
 
 wanted_ack write_path::wanted_ack_of(bool when_written) const {

@@ -73,6 +73,9 @@ private:
     void enter_log(app_request& write);
     void go(app_request& write);
     void hold(app_request& write);
+    bool peer_gets_writes(const volume& target) const;
+    bool fits_link(const app_request& write) const;
+    void connect_again();
     wanted_ack wanted_ack_of(bool when_written) const;
     void send(app_request& write);
     void send_packet(app_request& write);

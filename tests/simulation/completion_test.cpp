@@ -103,6 +103,34 @@ void under_protocol_c_fua_waits_for_the_flush_of_a_peer_of_an_old_version(void**
     }
 }
 
+// Begun while the peer was away, and larger than what that one takes when it is back.
+void a_peer_of_an_old_version_gets_no_write_that_is_too_large(void**) {
+    for (const std::uint32_t version : {93U, 96U}) {
+        for (const bool zeroes : {false, true}) {
+            auto settings = with_protocol(protocol::c);
+            settings.external_metadata = true;
+            story it(settings);
+            it.up_and_synced();
+            it.nodes[0]->data_disk(0).faults.hung = true;
+            it.write(0, 0, 0, 8);
+            it.net.dialect.version_max = version;
+            it.net.dialect.features = 0;
+            it.net.break_connection();
+            it.expect_within([&] { return !it.net.connected(); }, "the link is lost");
+            if (zeroes) {
+                it.write_zeroes(0, 0, 0, 4096);
+            } else {
+                it.write(0, 0, 0, 1024);
+            }
+            it.run_for(10 * second);
+            it.nodes[0]->data_disk(0).unhang();
+            it.all_requests_end();
+            it.expect(it.writes_failed == 0, "no error");
+            it.converge();
+        }
+    }
+}
+
 // --- order ---
 
 // Writes one block after the other, each when the one before is done (and flushed, if it says so),
@@ -288,6 +316,7 @@ int main() {
         cmocka_unit_test(protocol_b_completes_when_the_peer_has_received),
         cmocka_unit_test(under_protocol_b_what_was_received_is_written),
         cmocka_unit_test(protocol_c_completes_when_the_peer_has_written),
+        cmocka_unit_test(a_peer_of_an_old_version_gets_no_write_that_is_too_large),
         cmocka_unit_test(under_protocol_c_fua_waits_for_the_flush_of_a_peer_of_an_old_version),
         cmocka_unit_test(the_peer_has_no_hole_after_a_power_loss),
         cmocka_unit_test(volumes_of_a_resource_have_one_order),

@@ -221,6 +221,25 @@ void a_primary_without_a_disk_takes_no_older_one_while_the_peer_is_away(void**) 
     it.converge();
 }
 
+// What A has written alone is on its lost disk only. B, whom it refuses, has made nothing new of
+// its older data: it is no split brain when that disk is back.
+void a_refused_peer_makes_no_generation(void**) {
+    leaning_primary it;
+    it.disconnect(it.a);
+    it.disconnect(it.b);
+    it.write(it.a, 0, 0, 64);
+    it.wait_quiet();
+    it.run([&](replica::on_outcome done) {
+        it.nodes[it.a]->machine().detach(0, true, std::move(done));
+    });
+    it.connect_both();
+    it.run_for(5 * second);
+    it.expect(it.peer_disk_of(it.a) != disk::up_to_date, "B is refused");
+    it.expect(it.attach(it.a), "A has its disk again");
+    it.connect_both();
+    it.converge();
+}
+
 // Good disks are what a verify compares; it does not make them good.
 void a_verify_does_not_make_a_disk_good(void**) {
     for (const unsigned side : {story::a, story::b}) {
@@ -251,6 +270,7 @@ int main() {
         cmocka_unit_test(a_flush_ends_when_nothing_is_left),
         cmocka_unit_test(a_primary_without_a_disk_knows_its_peer_again),
         cmocka_unit_test(a_primary_without_a_disk_takes_no_older_one_while_the_peer_is_away),
+        cmocka_unit_test(a_refused_peer_makes_no_generation),
         cmocka_unit_test(a_verify_does_not_make_a_disk_good),
     };
     return cmocka_run_group_tests_name("leaning_primary", tests, nullptr, nullptr);

@@ -67,10 +67,6 @@ RULES = [
     ("a generation that was not stored is not what the users have seen",
      "kernel/replica/state_changes.cpp", 439, [],
      "            target.effective_generation = target.unstored.before.current;\n", ""),
-    ("no generation is made for a diskless Primary that may still refuse our data",
-     "kernel/state/generation.cpp", 811, [],
-     "        diskless_primary_connects(before, after)) {",
-     "        (false && diskless_primary_connects(before, after))) {"),
 ]
 
 
