@@ -34,9 +34,9 @@ bool model::identify(std::uint64_t at, const std::byte* content, write_id& id) {
     return std::memcmp(expected.data(), content, sector_bytes) == 0;
 }
 
-model::write_id model::issue(std::uint64_t first, std::uint64_t count, bool zeroes) {
+model::write_id model::issue(unsigned side, std::uint64_t first, std::uint64_t count, bool zeroes) {
     const write_id id = writes_.size();
-    writes_.push_back({id, first, count, zeroes, now(), still_open, false, false});
+    writes_.push_back({id, first, count, zeroes, now(), still_open, false, false, side});
     for (std::uint64_t at = first; at < first + count; ++at) {
         auto& history = sectors_[at];
         if (history.empty()) {
@@ -62,11 +62,11 @@ void model::abandon(write_id id) {
     writes_[id].ended = now();
 }
 
-void model::flushed(moment issued) {
+void model::flushed(moment issued, std::optional<unsigned> side) {
     for (const write_id id : unsettled_) {
-        if (writes_[id].acknowledged && writes_[id].ended <= issued) {
-            writes_[id].durable = true;
-        }
+        write& each = writes_[id];
+        const bool covered = !side || each.side == *side;
+        each.durable |= covered && each.acknowledged && each.ended <= issued;
     }
 }
 

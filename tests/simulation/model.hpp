@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,14 +29,15 @@ public:
     using moment = std::uint64_t;
     moment now() { return ++clock_; }
 
-    write_id issue(std::uint64_t first, std::uint64_t sectors, bool zeroes);
+    write_id issue(unsigned side, std::uint64_t first, std::uint64_t sectors, bool zeroes);
     // `durable`: it was acknowledged with FUA.
     void acknowledge(write_id id, bool durable);
     // It failed or was lost with its node: may be there or not.
     void abandon(write_id id);
     // A flush that was issued at that time has been acknowledged: what had been acknowledged by
-    // then survives the loss of every cache.
-    void flushed(moment issued);
+    // then survives the loss of every cache. Of two Primaries each has to flush what it has written
+    // itself: what `side` has.
+    void flushed(moment issued, std::optional<unsigned> side);
     // The caches of every node with the last word are gone.
     void forget_unflushed();
     // Everything acknowledged since the last settle() may be lost (a failover under protocol A or
@@ -68,6 +70,7 @@ private:
         moment ended = still_open; // acknowledged, failed or lost
         bool acknowledged = false;
         bool durable = false;
+        unsigned side = 0; // that wrote it
     };
 
     const write& at(write_id id) const { return writes_[id]; }

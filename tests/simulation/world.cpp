@@ -109,7 +109,7 @@ void world::data_command(unsigned side, volume_number volume, operation op, std:
             return;
         }
     }
-    request->tag = known.issue(first, sectors, op != operation::write);
+    request->tag = known.issue(side, first, sectors, op != operation::write);
     if (op == operation::write) {
         for (std::uint64_t at = 0; at < sectors; ++at) {
             model::fill(request->tag, first + at, request->io.buffer.data() + at * 512);
@@ -196,13 +196,15 @@ void world::flush(unsigned side, volume_number volume) {
     if (verbose) {
         print(side, fmt::format("[{}] FLUSH of {}", volume, issued));
     }
-    request->done = [this, side, volume, issued](client_request&, int error) {
+    const node& other = *nodes[1 - side];
+    const bool alone = !other.alive() || other.state(volume).role != state::role::primary;
+    request->done = [this, side, volume, issued, alone](client_request&, int error) {
         ++requests_done;
         if (verbose) {
             print(side, fmt::format("[{}] ended flush of {}: {}", volume, issued, error));
         }
         if (error == 0) {
-            models[volume].flushed(issued);
+            models[volume].flushed(issued, alone ? std::nullopt : std::optional<unsigned>(side));
         } else {
             ++flushes_failed;
         }
