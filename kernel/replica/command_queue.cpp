@@ -139,6 +139,9 @@ void command_queue::finish(verdict result) {
     job ended = std::move(jobs_.front());
     jobs_.pop_front();
     active_ = false;
+    if (volume* target = all_.find(ended.number)) {
+        target->retry_pump = true; // asks_to_detach() held it up
+    }
     ended.done(outcome_of(result));
     next();
 }
@@ -151,9 +154,18 @@ void command_queue::try_later(job& current) {
     retry_.arm(all_.now() + milliseconds(20 + all_.world.random_number() % 80));
 }
 
-bool command_queue::asks_for_sync(const volume& target) const {
+bool command_queue::asks_about(const volume& target) const {
     return active_ && jobs_.front().sent && !jobs_.front().whole_resource &&
-           jobs_.front().number == target.number && names_connection(jobs_.front().wanted);
+           jobs_.front().number == target.number;
+}
+
+bool command_queue::asks_for_sync(const volume& target) const {
+    return asks_about(target) && names_connection(jobs_.front().wanted);
+}
+
+bool command_queue::asks_to_detach(const volume& target) const {
+    return asks_about(target) &&
+           state::apply(target.state, jobs_.front().wanted).disk == state::disk::failed;
 }
 
 void command_queue::reply_received(std::int32_t code) {

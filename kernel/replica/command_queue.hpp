@@ -33,6 +33,7 @@ public:
     bool waiting() const { return active_; }
     // One that starts a verify or a full sync of this volume.
     bool asks_for_sync(const volume& target) const;
+    bool asks_to_detach(const volume& target) const;
 
 private:
     struct job {
@@ -48,6 +49,7 @@ private:
     void begin(job& current);
     void finish(state::verdict result);
     void try_later(job& current);
+    bool asks_about(const volume& target) const;
     state::verdict apply(const job& current);
     bool needs_peer(const job& current) const;
     void answer(volume_number number, bool connection, state::verdict result);

@@ -109,8 +109,10 @@ void write_path::pump(volume& target) {
             io_part_done(*request, EIO);
             continue;
         }
+        // The other Primary goes on without a disk that is about to be detached: what it writes
+        // is not to be missed by a read of ours.
         if (target.move != nullptr || target.state.suspended() ||
-            !takes_requests(target.state, version)) {
+            all_.commands.asks_to_detach(target) || !takes_requests(target.state, version)) {
             return;
         }
         if (!cut_part(target, *request)) {
@@ -220,6 +222,8 @@ void write_path::start_flush(app_request& flush) {
     // so, if it is one of ours, flushed) all epochs. Without a good disk of our own that is all
     // that counts, whatever the protocol.
     const bool has_disk = target.has_disk();
+    // Alone it promises something once our generation says that we went on alone.
+    flush.peer_lacks = !all_.link.up || !sends_data(target.state);
     const bool ask_peer = sends_data(target.state) && all_.link.up && needs_peer_flush(target);
     // Either can end at once; the count keeps the request alive until both were begun.
     flush.local = has_disk ? local_part::pending : local_part::none;

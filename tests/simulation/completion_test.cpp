@@ -268,6 +268,27 @@ void flushed_writes_survive_the_loss_of_both_nodes(void**) {
     }
 }
 
+// Else a crash would leave nothing that tells whose data was flushed, and the other's might win.
+void a_flush_alone_waits_until_the_disk_says_that_it_went_on_alone(void**) {
+    auto settings = simulation::small_pair();
+    settings.external_metadata = true;
+    story it(settings);
+    it.up_and_synced();
+    it.some_writes_succeed(0, 4);
+    it.nodes[0]->crash(true);
+    it.expect_within(
+        [&] { return it.nodes[1]->status().connection == state::connection::wf_connection; },
+        "the loss is noticed");
+    it.nodes[1]->metadata_disk(0).faults.hung = true;
+    it.nodes[1]->machine().primary(false, [](const replica::outcome&) {});
+    it.run_for(10 * millisecond);
+    it.flush(1, 0);
+    it.expect(!done_within_a_second(it), "not done before the metadata is stored");
+    it.nodes[1]->metadata_disk(0).unhang();
+    it.all_requests_end();
+    it.expect(it.flushes_failed == 0, "done");
+}
+
 // --- the activity log ---
 
 void a_crashed_primary_resyncs_the_extents_of_its_log_and_no_more(void**) {
@@ -321,6 +342,7 @@ int main() {
         cmocka_unit_test(the_peer_has_no_hole_after_a_power_loss),
         cmocka_unit_test(volumes_of_a_resource_have_one_order),
         cmocka_unit_test(flushed_writes_survive_the_loss_of_both_nodes),
+        cmocka_unit_test(a_flush_alone_waits_until_the_disk_says_that_it_went_on_alone),
         cmocka_unit_test(a_crashed_primary_resyncs_the_extents_of_its_log_and_no_more),
     };
     return cmocka_run_group_tests_name("simulation_completion", tests, nullptr, nullptr);

@@ -146,6 +146,27 @@ void a_primary_that_crashed_gets_what_the_frozen_one_had_written(void**) {
     it.converge();
 }
 
+// The other has heard of the detach, and writes without this disk, before its answer is here.
+void a_node_that_asks_to_detach_reads_nothing_old(void**) {
+    both_primary it;
+    it.handler_exits(it.a, "fence-disk", 4);
+    it.handler_exits(it.b, "fence-disk", 4);
+    it.write(it.b, 0, 0, 8);
+    it.wait_quiet();
+    it.net.faults.cut_from[it.a] = true;
+    it.nodes[it.b]->machine().detach(0, false, [](const replica::outcome&) {});
+    it.wait([&] { return it.peer_disk_of(it.a) < state::disk::inconsistent; }, "A has heard of it");
+    it.write(it.a, 0, 0, 8);
+    it.wait([&] { return it.nodes[it.a]->requests_open() == 0; }, "A goes on");
+    it.expect(it.disk_of(it.b) == state::disk::up_to_date, "B has no answer");
+    it.read(it.b, 0, 0, 8);
+    it.run_for(50 * millisecond);
+    it.net.faults.cut_from[it.a] = false;
+    it.wait_quiet();
+    it.expect(it.reads_failed == 0, "the read is answered");
+    it.wait([&] { return it.disk_of(it.b) == state::disk::diskless; }, "detached");
+}
+
 } // namespace
 
 int main() {
@@ -156,6 +177,7 @@ int main() {
         cmocka_unit_test(a_flush_behind_a_conflict_ends),
         cmocka_unit_test(a_conflict_that_a_broken_connection_cuts_off_ends),
         cmocka_unit_test(a_primary_that_crashed_gets_what_the_frozen_one_had_written),
+        cmocka_unit_test(a_node_that_asks_to_detach_reads_nothing_old),
     };
     return cmocka_run_group_tests_name("concurrent writes", tests, nullptr, nullptr);
 }

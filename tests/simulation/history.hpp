@@ -65,6 +65,7 @@ private:
     void administrate(unsigned side);
     void force(unsigned side);
     void grow(unsigned side);
+    void resize_as_configured(unsigned side);
 
     // --- the fence-peer handler (history_fencing.cpp) ---
     bool helper_called(unsigned side, const replica::helper_call& call);

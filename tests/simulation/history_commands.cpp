@@ -148,4 +148,17 @@ void history::grow(unsigned side) {
     pause(20 * millisecond);
 }
 
+// One that was refused or interrupted is begun again: else a node that has not heard of it keeps
+// the other, which has, from connecting.
+void history::resize_as_configured(unsigned side) {
+    for (const auto& [volume, sectors] : at(side).size_option) {
+        replica::resize_arguments arguments;
+        arguments.size_sectors = sectors;
+        world_.run([&, number = volume](replica::on_outcome done) {
+            at(side).machine().resize(number, at(side).properties_now(number), arguments,
+                                      std::move(done));
+        });
+    }
+}
+
 } // namespace lockstep::simulation

@@ -38,6 +38,7 @@ void history::wake_up() {
             start_node(side);
         }
         mend_disks(side);
+        resize_as_configured(side);
         connect(side);
     }
     const auto connected = [this] {
