@@ -55,9 +55,27 @@ void handshake::link_established(bool resolve_conflicts) {
 }
 
 void handshake::unexpected(command code) {
-    all_.states.drop_link(
-        state::connection::protocol_error,
-        fmt::format("{} was not expected during the handshake", wire::name(code)));
+    std::string reason = fmt::format("{} was not expected during the handshake", wire::name(code));
+    if (code == command::auth_challenge && all_.net.cram_hmac_alg.empty()) {
+        reason += ": the peer asks for authentication, and here no cram-hmac-alg and shared-secret "
+                  "are set";
+    } else if (authenticates()) {
+        reason += ": the peer does not authenticate itself; has it no cram-hmac-alg and "
+                  "shared-secret?";
+    }
+    all_.states.drop_link(state::connection::protocol_error, reason);
+}
+
+std::string_view handshake::where_it_ended() const {
+    if (authenticates()) {
+        return " during the authentication: do shared-secret and cram-hmac-alg agree?";
+    }
+    const bool agreed = std::ranges::any_of(all_.volumes, [](const auto& entry) {
+        return entry.second->state.connection >= state::connection::connected;
+    });
+    return phase_ == phase::parameters && !agreed && !all_.volumes.empty()
+               ? " before the two had agreed: its log may say why"
+               : std::string_view{};
 }
 
 void handshake::features_received(const wire::connection_features& features,

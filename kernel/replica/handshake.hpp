@@ -36,6 +36,8 @@ public:
     void challenge_received(const wire::auth_challenge& challenge);
     void response_received(const wire::auth_response& response);
     void unexpected(wire::command code);
+    // What to add to the news that the connection is gone; empty once it stood.
+    std::string_view where_it_ended() const;
 
     void protocol_received(const wire::connection_settings& settings);
     void protocol_update_received(const wire::connection_settings& settings);
@@ -64,6 +66,7 @@ public:
 private:
     enum class phase : std::uint8_t { idle, features, challenge, response, parameters };
 
+    bool authenticates() const { return phase_ == phase::challenge || phase_ == phase::response; }
     void enter_parameters();
     bool settings_fit(const wire::connection_settings& settings);
     void adopt_settings(const wire::connection_settings& settings);

@@ -1,5 +1,8 @@
 #include "kernel/replica/resource.hpp"
 
+#include <cstdlib>
+#include <system_error>
+
 #include "kernel/replica/machinery.hpp"
 #include "kernel/replica/status_view.hpp"
 
@@ -39,9 +42,11 @@ void resource::link_lost(channel, int error) {
     } else if (all.common.connection == state::connection::tear_down) {
         all.states.peer_left();
     } else {
+        const std::string what = error == 0 ? "the peer closed the connection"
+                                            : std::generic_category().message(std::abs(error));
         all.states.drop_link(error == 0 ? state::connection::broken_pipe
                                         : state::connection::network_failure,
-                             error == 0 ? "the peer closed the connection" : "socket error");
+                             what + std::string(all.handshake.where_it_ended()));
     }
     all.settle();
 }

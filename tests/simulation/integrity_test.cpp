@@ -227,6 +227,23 @@ void bits_found_between_two_secondaries_are_resynced(void**) {
     it.data_areas_are_equal();
 }
 
+void a_secret_on_one_node_only_is_said_on_both(void**) {
+    story it(simulation::small_pair());
+    it.nodes[1]->settings().net.cram_hmac_alg = "sha256";
+    it.nodes[1]->settings().net.shared_secret = "one";
+    std::array<bool, 2> told{};
+    for (auto& each : it.nodes) {
+        each->on_log = [&](unsigned side, std::string_view text) {
+            told[side] |= text.find(side == 0 ? "the peer asks for authentication"
+                                              : "the peer does not authenticate itself") !=
+                          std::string_view::npos;
+        };
+    }
+    it.expect(it.attach(0) && it.attach(1), "attached");
+    it.connect_both();
+    it.expect_within([&] { return told[0] && told[1]; }, "both say what the other has or lacks");
+}
+
 void a_wrong_secret_makes_no_connection_and_both_say_so(void**) {
     for (const char* algorithm : {"sha1", "sha256", "md5"}) {
         auto settings = simulation::small_pair();
@@ -250,8 +267,9 @@ void a_wrong_secret_makes_no_connection_and_both_say_so(void**) {
         // Who hears the other hang up before it could judge goes on trying, as in DRBD.
         for (unsigned side = 0; side < 2; ++side) {
             const bool told = std::ranges::any_of(log[side], [&](const auto& line) {
-                return line.find(alone(side) ? "uthenticat" : "connection lost") !=
-                       std::string::npos;
+                return line.find(alone(side) ? "giving up the connection: Authentication"
+                                             : "connection lost: the peer closed the connection "
+                                               "during the authentication") != std::string::npos;
             });
             it.expect(told, "the log says why there is no connection");
             it.expect(it.nodes[side]->status().connection < connection::connected, "not connected");
@@ -278,6 +296,7 @@ int main() {
         cmocka_unit_test(writes_during_a_verify_raise_no_false_alarm),
         cmocka_unit_test(bits_found_between_two_secondaries_are_resynced),
         cmocka_unit_test(a_wrong_secret_makes_no_connection_and_both_say_so),
+        cmocka_unit_test(a_secret_on_one_node_only_is_said_on_both),
     };
     return cmocka_run_group_tests_name("simulation_integrity", tests, nullptr, nullptr);
 }
