@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import uuid
 import zlib
 
@@ -213,6 +214,23 @@ def a_resource_lives_step_by_step(pair):
     pair.alpha.wait_for("Connected", "Inconsistent/Inconsistent")
 
 
+def the_init_script_waits_for_the_peer_and_promotes_whom_the_file_names(pair):
+    pair.fresh()
+    for node in pair.both:
+        node.run("/etc/init.d/drbd", "stop")
+        node.write("/etc/drbd.conf", resource_text("r0", pair.both).replace(
+            "common {", "common { startup { wfc-timeout 3; become-primary-on alpha; }"))
+    began = time.monotonic()
+    pair.alpha.run("/etc/init.d/drbd", "start")
+    expect(time.monotonic() - began >= 3, "it did not wait for the peer")
+    expect(pair.alpha.state() == ("WFConnection", "Primary/Unknown", "UpToDate/DUnknown"),
+           f"{pair.alpha.state()}")
+    pair.beta.run("/etc/init.d/drbd", "start")
+    expect(pair.beta.state()[:2] == ("Connected", "Secondary/Primary"), f"{pair.beta.state()}")
+    pair.in_sync()
+    pair.configure()
+
+
 def adjust_does_as_little_as_it_can(pair):
     pair.fresh(primary=pair.alpha)
     for node in pair.both:
@@ -398,6 +416,7 @@ SCENARIOS = [
     a_partition_table_in_the_way_survives,
     a_disk_that_shrank_is_not_attached, metadata_that_make_no_sense_are_not_attached,
     one_minor_is_worked_on_by_one_at_a_time, a_resource_lives_step_by_step,
+    the_init_script_waits_for_the_peer_and_promotes_whom_the_file_names,
     adjust_does_as_little_as_it_can, options_are_set_and_put_back, a_disk_is_taken_and_given,
     data_that_nobody_else_has_are_not_thrown_away, a_tentative_connection_changes_nothing,
     a_device_in_use_is_taken_by_force_only, io_is_frozen_and_let_go, a_sync_is_paused_and_goes_on,

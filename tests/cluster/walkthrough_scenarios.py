@@ -9,6 +9,7 @@ the pair is made new with the bitmap cleared.
 
 import functools
 import re
+import subprocess
 import sys
 
 from nodes import Cluster, Failed, main, run_scenarios, until
@@ -202,13 +203,18 @@ def starting_without_metadata_says_what_to_do(session):
 
 
 def the_init_script_shows_each_step_and_goes_on(session):
-    for node in session.both:
-        done = node.try_run("/etc/init.d/drbd", "start")
-        expect(done.returncode == 1, f"exit {done.returncode}\n{done.stdout}")
-        matches(r"(?s)Starting DRBD resources:\[ .*d\(drbd0\).*n\(drbd0\) \]\n", done.stdout)
+    # At once: each waits for the other.
+    started = [subprocess.Popen(node.command("/etc/init.d/drbd", "start"), text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT) for node in session.both]
+    for node, process in zip(session.both, started):
+        said = process.communicate(timeout=60)[0]
+        expect(process.returncode == 1, f"exit {process.returncode}\n{said}")
+        matches(r"(?s)Starting DRBD resources:\[ .*d\(drbd0\).*n\(drbd0\) \]\n\.*", said)
         for each in ("(119) No valid meta-data signature found.", "[drbd0] cmd ",
                      "failed - continuing!"):
-            expect(each in done.stdout, f"{each!r} is not in:\n{done.stdout}")
+            expect(each in said, f"{each!r} is not in:\n{said}")
+    for node in session.both:
         node.run("/etc/init.d/drbd", "stop")
         ended(node.try_run("/etc/init.d/drbd", "status"), 3, "drbd not loaded")
 
