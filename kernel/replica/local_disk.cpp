@@ -282,6 +282,9 @@ void local_disk::superblock_written(int error) {
     for (auto& done : served) {
         done(error == 0);
     }
+    if (!abandoned_ && log != nullptr) {
+        all_.peers.log_committed(owner_);
+    }
     if (super_dirty_ && !super_writing_ && !abandoned_ && !super_held_) {
         write_superblock();
     }

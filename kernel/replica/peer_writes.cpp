@@ -383,6 +383,12 @@ void peer_writes::enter_log(peer_request& write) {
         return;
     }
     note_for_diskless_primary(write);
+    if (!target.disk->says_primary() || target.generation_stores > 0) {
+        // After a crash nobody would ask the log, or know of the generation.
+        write.ticket = ~std::uint64_t{0};
+        target.peer_waiting_log.push_back(write);
+        return;
+    }
     if (!target.options.al_updates || target.log_suspended || target.disk->log == nullptr) {
         submit(write);
         return;

@@ -68,6 +68,7 @@ public:
     void out_of_sync_received(volume& target, const wire::block_range& range);
     void sequence_seen(volume& target, std::uint32_t sequence);
 
+    // Or the superblock has been stored.
     void log_committed(volume& target);
     void retry_overlaps(volume& target);
     // Buffers may be free again.
