@@ -52,6 +52,7 @@ struct app_request : list_hook<in_waiting>, list_hook<in_epoch>, list_hook<in_vo
     bool net_done = true;        // covered by a barrier ack, or the peer has no part in it
     bool awaits_barrier = false; // FUA that the peer can't be told of: complete when net_done
     bool peer_lacks = false;     // its bits were set because the peer does not get it
+    bool disk_was_lost = false;  // before that
     bool may_set_in_sync = false;
     bool postponed = false;    // lost against the other Primary's write: begins again behind it
     bool on_disk_only = false; // as a postponed one our disk has it, and the peer does not

@@ -211,7 +211,8 @@ bool write_path::kept_nowhere(const app_request& write) {
     const bool here_only = write.local == local_part::done && write.peer_lacks;
     const bool by_own_target =
         here_only && target.has_disk() && !target.has_disk(state::disk::up_to_date);
-    const bool generation_lacks = target.unstored.current != 0 || target.new_generation_due;
+    const bool generation_lacks =
+        write.disk_was_lost || target.unstored.current != 0 || target.new_generation_due;
     const bool by_lost_disk = here_only && generation_lacks && !target.has_disk();
     return by_own_target || by_lost_disk || (write.is_write() && by_target);
 }

@@ -41,6 +41,7 @@ void app_request::reset() {
     net_done = true;
     awaits_barrier = false;
     peer_lacks = false;
+    disk_was_lost = false;
     may_set_in_sync = false;
     postponed = false;
     on_disk_only = false;
@@ -245,6 +246,7 @@ void write_path::flush_reached_peer(app_request& flush, bool reached) {
     flush.net = reached ? net_part::acknowledged : net_part::failed;
     if (!reached) {
         flush.peer_lacks = true;
+        flush.disk_was_lost = !flush.target->has_disk();
     }
     check_complete(flush);
 }
@@ -281,6 +283,7 @@ void write_path::settle(volume& target) {
 void write_path::mark_out_of_sync(app_request& write) {
     volume& target = *write.target;
     write.peer_lacks = true;
+    write.disk_was_lost = !target.has_disk();
     if (target.disk != nullptr && target.state.disk > disk::failed) {
         target.disk->bits.set(write.sector, write.sectors());
     }

@@ -180,6 +180,72 @@ void a_flush_ends_when_nothing_is_left(void**) {
     assert_int_equal(it.flushes_failed, 1);
 }
 
+// The disk is lost first and then the link, which had not delivered the write.
+void what_only_a_lost_disk_had_is_not_acknowledged(void**) {
+    auto settings = settings_with(protocol::c, options::on_io_error::detach);
+    settings.resource.on_no_data_accessible = options::on_no_data::io_error;
+    story it(settings);
+    it.net.faults.cut = true;
+    it.write(it.a, 0, 0, 64);
+    it.run_for(100 * millisecond);
+    it.flush(it.a, 0);
+    it.run_for(100 * millisecond);
+    it.run([&](replica::on_outcome done) {
+        it.nodes[it.a]->machine().detach(0, true, std::move(done));
+    });
+    it.expect(!it.quiet(), "the peer has not answered");
+    it.net.break_connection();
+    it.wait_quiet();
+    assert_int_equal(it.writes_failed, 1);
+    assert_int_equal(it.flushes_failed, 1);
+    it.net.faults.cut = false;
+    it.wait([&] { return it.attach(it.a); }, "attached again");
+    it.converge();
+}
+
+// suspend-io there is about that node's users.
+void a_suspended_secondary_makes_a_generation_for_its_primary(void**) {
+    leaning_primary it;
+    it.run(
+        [&](replica::on_outcome done) { it.nodes[it.b]->machine().suspend_io(std::move(done)); });
+    it.lose_disk();
+    it.write(it.a, 0, 0, 64);
+    it.wait_quiet();
+    it.nodes[it.a]->crash(true);
+    it.nodes[it.a]->start();
+    it.expect(it.attach(it.a), "A is back");
+    it.connect_both();
+    it.converge();
+    it.run([&](replica::on_outcome done) { it.nodes[it.b]->machine().resume_io(std::move(done)); });
+}
+
+// Before B's metadata say that it has what A lacks, it has none of it.
+void what_a_diskless_primary_writes_waits_for_the_metadata(void**) {
+    for (instant at = 0; at < 60 * millisecond; at += millisecond / 2) {
+        leaning_primary it;
+        it.nodes[it.b]->metadata_disk(0).faults.latency_max = 50 * millisecond;
+        it.nodes[it.b]->data_disk(0).faults.latency_max = 20'000;
+        for (instant drawn = 0; drawn < at; drawn += millisecond / 2) {
+            it.random.next(); // other latencies
+        }
+        it.run([&](replica::on_outcome done) {
+            it.nodes[it.a]->machine().detach(0, true, std::move(done));
+        });
+        it.write(it.a, 0, 0, 64);
+        it.run_for(at);
+        it.nodes[it.b]->data_disk(0).write_back();
+        it.nodes[it.b]->crash(true);
+        it.nodes[it.a]->crash(true);
+        it.models[0].forget_unflushed();
+        for (const unsigned side : {it.a, it.b}) {
+            it.nodes[side]->start();
+            it.expect(it.attach(side), "back");
+        }
+        it.connect_both();
+        it.converge();
+    }
+}
+
 // B's disk is old, and B is promoted on the data of A: from then on those are the ones in use.
 struct promoted_without_disk : leaning_primary {
     promoted_without_disk() {
@@ -268,6 +334,9 @@ int main() {
         cmocka_unit_test(what_both_may_have_lost_is_the_same_on_both),
         cmocka_unit_test(what_the_link_lost_while_frozen_is_resynced),
         cmocka_unit_test(a_flush_ends_when_nothing_is_left),
+        cmocka_unit_test(what_only_a_lost_disk_had_is_not_acknowledged),
+        cmocka_unit_test(a_suspended_secondary_makes_a_generation_for_its_primary),
+        cmocka_unit_test(what_a_diskless_primary_writes_waits_for_the_metadata),
         cmocka_unit_test(a_primary_without_a_disk_knows_its_peer_again),
         cmocka_unit_test(a_primary_without_a_disk_takes_no_older_one_while_the_peer_is_away),
         cmocka_unit_test(a_refused_peer_makes_no_generation),

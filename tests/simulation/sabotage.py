@@ -28,9 +28,9 @@ RULES = [
      "        target.disk->pump_log();\n        go(write);\n"),
     ("a bit is set before a write is acknowledged that the peer lacks",
      "kernel/replica/write_path.cpp", 2, [],
-     "    write.peer_lacks = true;\n"
+     "    write.disk_was_lost = !target.has_disk();\n"
      "    if (target.disk != nullptr && target.state.disk > disk::failed) {\n",
-     "    write.peer_lacks = true;\n    if (false) {\n"),
+     "    if (false) {\n"),
     ("the disk is flushed before an epoch is acknowledged",
      "kernel/replica/peer_epochs.cpp", 22, [],
      "if (!oldest->flushed && oldest->writes > 0 && flush()) {",
