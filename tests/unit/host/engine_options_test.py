@@ -53,7 +53,7 @@ class Tests(Engines):
         said = self.setup("new-resource", "r2", "--cpu-mask=xyz", code=10)
         self.assertIn("cpu-mask", said)
 
-    def sleeps_in_writes(self, resource, count):
+    def _sleeps_in_writes(self, resource, count):
         """How often the engine went to sleep of its own accord while a client wrote."""
         def sleeps():
             with open(f"/proc/{self.pid(resource)}/status", encoding="utf-8") as file:
@@ -72,7 +72,7 @@ class Tests(Engines):
             self.environment["LOCKSTEP_ENGINE_OPTIONS"] = plain + option
             self.up(f"r{number}", number)
             self.setup("primary", str(number), "--force")
-            slept.append(self.sleeps_in_writes(f"r{number}", 400))
+            slept.append(self._sleeps_in_writes(f"r{number}", 400))
         self.assertGreater(slept[0], 400)
         self.assertLess(slept[1], 100)
         self.assertIn("busy-wait", self.engine("r2", "--busy-wait=100001").stdout)
