@@ -68,7 +68,8 @@ void state_changes::after_thaw(const state::volume_state& before,
     }
     if (after.suspended_fencing) {
         // With a connection it is a disk that is asked about: fencing::thaw_if_settled().
-        const bool peer_settled = before.connection < connection::connected &&
+        // What one volume hears while they connect says nothing of the others.
+        const bool peer_settled = after.connection < connection::connected &&
                                   before.peer_disk > disk::outdated &&
                                   after.peer_disk <= disk::outdated;
         if (peer_settled) {

@@ -157,8 +157,10 @@ void write_path::send_again(app_request& write) {
     volume& target = *write.target;
     write.net_done = true;
     congestion::left(write);
-    if (write.net == net_part::acknowledged && target.has_disk(state::disk::up_to_date)) {
-        // The peer has it: it was away for a moment only (cannot_thaw() sees to that).
+    if (write.net == net_part::acknowledged && target.has_disk(state::disk::up_to_date) &&
+        target.state.peer_disk > state::disk::outdated) {
+        // The peer has it: it was away for a moment only (cannot_thaw() sees to that), and has not
+        // lost its disk.
         if (write.completed) {
             retire(write);
         } else {
@@ -168,6 +170,9 @@ void write_path::send_again(app_request& write) {
     }
     if (waits_for_ack(write)) {
         --target.counters.net_pending;
+    }
+    if (target.state.peer_disk <= state::disk::outdated) {
+        mark_out_of_sync(write);
     }
     const bool here = !write.completed || write.kept;
     if (here && peer_gets_writes(target)) {

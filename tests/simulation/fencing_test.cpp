@@ -510,6 +510,43 @@ void what_was_frozen_is_sent_again_once(void**) {
     it.converge();
 }
 
+// One volume of two hears first, while they connect, that the peer has no disk for it. And what
+// that disk had acknowledged and not flushed is lost with it.
+void a_volume_without_a_disk_there_does_not_thaw_the_other(void**) {
+    auto settings = story::small_pair();
+    settings.disk.fencing = options::fencing::resource_and_stonith;
+    settings.volumes = 2;
+    story it(settings);
+    it.handler_hangs(it.a, "fence-peer");
+    it.handler_exits(it.a, "fence-disk", 4);
+    it.net.faults.window_bytes = 64; // one packet at a time
+    it.on_event = [&it] {
+        const auto other = it.nodes[it.a]->state(1);
+        if (other.connection < connection::connected && !other.suspended()) {
+            it.fail_with("volume 1 goes on, and its peer is not there");
+        }
+    };
+    for (replica::volume_number number = 0; number < 2; ++number) {
+        it.write(it.a, number, 0, 64);
+    }
+    it.wait_quiet();
+    it.nodes[it.b]->data_disk(0).faults.flush_error_permille = 1000;
+    it.flush(it.a, 0);
+    it.wait([&] { return it.disk_of(it.b) == disk::diskless; }, "B has lost its disk");
+    it.wait([&] { return it.nodes[it.a]->state(1).connection < connection::connected; }, "parted");
+    it.wait([&] { return it.nodes[it.a]->state(1).connection == connection::connected; }, "back");
+    it.wait([&] { return !it.nodes[it.a]->state(1).suspended(); }, "thawed");
+    it.on_event = nullptr;
+    it.net.faults.window_bytes = 256 * 1024;
+    it.handler_exits(it.a, "fence-peer", 4);
+    it.nodes[it.b]->crash(true);
+    it.nodes[it.b]->data_disk(0).faults = {};
+    it.nodes[it.b]->start();
+    it.expect(it.attach(it.b), "attached again");
+    it.connect_both();
+    it.converge();
+}
+
 } // namespace
 
 int main() {
@@ -540,6 +577,7 @@ int main() {
         cmocka_unit_test(a_disk_is_not_asked_about_without_stonith),
         cmocka_unit_test(one_volumes_disk_freezes_the_whole_resource),
         cmocka_unit_test(what_was_frozen_is_sent_again_once),
+        cmocka_unit_test(a_volume_without_a_disk_there_does_not_thaw_the_other),
     };
     return cmocka_run_group_tests_name("fencing", tests, nullptr, nullptr);
 }
