@@ -84,7 +84,8 @@ void write_path::acknowledged(volume& target, command code, const wire::block_ac
         break;
     case command::rs_write_ack:
         write->net = net_part::acknowledged;
-        if (target.disk != nullptr) {
+        // Our disk may have failed it already: that block is still to be synced.
+        if (target.disk != nullptr && write->local != local_part::failed) {
             target.disk->bits.clear(write->sector, write->sectors());
         }
         break;

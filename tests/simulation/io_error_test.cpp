@@ -232,6 +232,31 @@ void users_of_the_active_node_notice_nothing_of_a_disk_error(void**) {
     }
 }
 
+// The peer, the source, has it and says that both are in sync there.
+void a_primary_that_is_target_syncs_the_block_that_it_could_not_write(void**) {
+    auto settings = story::small_pair();
+    settings.disk.on_io_error = options::on_io_error::pass_on;
+    settings.external_metadata = true;
+    story it(settings);
+    it.run([&](replica::on_outcome done) {
+        it.nodes[it.a]->machine().detach(0, false, std::move(done));
+    });
+    for (std::uint64_t first = 0; first < 8192; first += 128) {
+        it.write(it.a, 0, first, 128);
+    }
+    it.wait_quiet();
+    it.expect(it.attach(it.a), "attached again");
+    it.wait([&] { return it.volume(it.a).state.connection == state::connection::sync_target; },
+            "sync target");
+    it.net.faults.delay_max = 20 * simulation::millisecond;
+    it.break_writes(it.a);
+    it.write(it.a, 0, 8000, 64);
+    it.run_for(5 * simulation::millisecond);
+    it.break_writes(it.a, false);
+    it.wait_quiet();
+    it.converge();
+}
+
 } // namespace
 
 int main() {
@@ -245,6 +270,7 @@ int main() {
         cmocka_unit_test(a_disk_that_comes_back_gets_just_what_it_missed),
         cmocka_unit_test(nothing_is_written_between_the_failure_and_its_handlers_end),
         cmocka_unit_test(users_of_the_active_node_notice_nothing_of_a_disk_error),
+        cmocka_unit_test(a_primary_that_is_target_syncs_the_block_that_it_could_not_write),
     };
     return cmocka_run_group_tests_name("io errors", tests, nullptr, nullptr);
 }
