@@ -89,17 +89,17 @@ void draw_dialect(random_source& random, history_settings& drawn) {
     }
 }
 
-void draw_themes(random_source& random, history_settings& drawn, bool unproven) {
+void draw_themes(random_source& random, history_settings& drawn) {
     auto& node = drawn.node;
     drawn.disk_errors = random.percent(30);
     drawn.administration = !drawn.wide && random.percent(20);
-    drawn.grows = unproven && !drawn.wide && random.percent(8);
+    drawn.grows = !drawn.wide && random.percent(8);
     if (random.percent(35)) {
         node.disk.fencing = random.percent(25) ? options::fencing::resource_only
                                                : options::fencing::resource_and_stonith;
         if (drawn.freezes()) {
             node.net.protocol = options::protocol::c;
-            drawn.two_primaries = unproven && random.percent(35);
+            drawn.two_primaries = random.percent(35);
             node.net.allow_two_primaries = drawn.two_primaries;
         }
     }
@@ -116,7 +116,7 @@ history_settings draw_settings(random_source& random, const run_options& given) 
     draw_net(random, drawn);
     draw_disk(random, drawn);
     draw_dialect(random, drawn);
-    draw_themes(random, drawn, given.unproven);
+    draw_themes(random, drawn);
     return drawn;
 }
 

@@ -11,8 +11,6 @@ struct run_options {
     std::uint64_t seed = 1;
     std::uint32_t steps = 0; // 0: drawn from the seed
     bool verbose = false;
-    // Also what is known to go wrong now and then: two Primaries, resize.
-    bool unproven = false;
     // Not left to chance: a device that the activity log covers a tenth of; how each round ends.
     bool wide = false;
     std::string story;         // "resync", "demote", "alone", "forget"; empty: any or none

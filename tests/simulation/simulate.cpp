@@ -60,7 +60,6 @@ int main(int argc, char** argv) try {
     std::vector<std::uint64_t> open;
     app.add_option("--open", open, "seeds that are known to fail: they have to, or leave this list")
         ->delimiter(',');
-    app.add_flag("--unproven", options.unproven, "also two Primaries, and resize");
     app.add_flag("--wide", options.wide, "the activity log covers a tenth of the device");
     app.add_option("--story", options.story, "how each round ends")
         ->check(CLI::IsMember({"resync", "demote", "alone", "forget"}));
