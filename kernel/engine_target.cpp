@@ -21,7 +21,7 @@ reply in_use(const std::string& who) {
     out.code = static_cast<int>(state::verdict::device_in_use);
     out.text = std::string(state::text(state::verdict::device_in_use));
     out.remedy = std::string(state::remedy(state::verdict::device_in_use));
-    out.info = {"in use by " + who};
+    out.info = {"in use: " + who};
     return out;
 }
 
@@ -118,14 +118,35 @@ void target::promote(const request& what, const on_reply& done) {
             return;
         }
         volumes_.follow([this, done, end](const result<>& published) {
+            if (!published && !volumes_.any_published()) {
+                take_back(published.error(), done);
+                return;
+            }
             reply told = end;
             if (!published) {
-                // Primary all the same: a volume that failed can still be reached by other ways.
+                // Primary all the same: others of its volumes may be in use.
                 told.info.push_back(published.error().text());
             }
             done(told);
             ended();
         });
+    });
+}
+
+// A Primary that nobody can reach would only keep the other node from becoming one.
+void target::take_back(const error& why, const on_reply& done) {
+    request what;
+    what.what = command::secondary;
+    inner_.execute(what, [this, why, done](const reply&) {
+        reply told;
+        told.ok = false;
+        told.text = "The device can not be made: " + why.what;
+        told.remedy = why.remedy;
+        if (!why.where.empty()) {
+            told.info.push_back(why.where);
+        }
+        done(told);
+        ended();
     });
 }
 

@@ -1,6 +1,7 @@
 // The commands of clients, with what the front ends have to do before or after the replica.
 //
-//   primary                  the replica, then the volumes are published, then the answer
+//   primary                  the replica, then the volumes are published, then the answer; if none
+//                            can be, it is Secondary again, and the answer is why
 //   secondary, down          the volumes are withdrawn; if one is in use: -12, and they are
 //                            published again; else the replica, whose refusal publishes them again.
 //                            A forced secondary takes them from their users, who get I/O errors
@@ -46,6 +47,7 @@ private:
     void begin(std::function<void()> step);
     void ended();
     void promote(const control::request& what, const on_reply& done);
+    void take_back(const error& why, const on_reply& done);
     void demote(const control::request& what, const on_reply& done);
     void tear_down();
     void torn_down(const control::reply& end);

@@ -22,9 +22,16 @@ std::string by_disk_link(const std::string& disk) {
     return name.empty() ? std::string{} : "by-disk/" + name;
 }
 
+bool is_gone(const host::keeper_answer& answer) {
+    return answer.error == EPIPE;
+}
+
 result<> result_of(const host::keeper_answer& answer, const char* what) {
     if (answer.ok()) {
         return {};
+    }
+    if (is_gone(answer)) {
+        return fail(answer.sentence, {}, "drbdadm down, then up: that starts the engine anew");
     }
     if (!answer.sentence.empty()) {
         return fail(answer.sentence);
@@ -123,14 +130,17 @@ void volume_device::remove(on_done done) {
         std::vector<std::string> arguments{around_.directory, std::to_string(names_.minor)};
         const auto all = links();
         arguments.insert(arguments.end(), all.begin(), all.end());
-        call("device-remove", std::move(arguments), false, [this, done](auto answer) {
+        call("device-remove", std::move(arguments), false, [this, all, done](auto answer) {
             if (!answer.ok()) {
-                // Without a keeper this is all that can be done, and it cannot block.
+                // What the keeper would have done; names are taken away without waiting.
+                for (const std::string& link : all) {
+                    remove_link(around_.directory, link, names_.minor);
+                }
                 remove_node(node_path(around_.directory, names_.minor));
             }
             state_ = state::absent;
             step_ended();
-            done(result_of(answer, "cannot remove the device node"));
+            done(is_gone(answer) ? result<>{} : result_of(answer, "cannot remove the device node"));
         });
     });
 }
@@ -221,6 +231,9 @@ void volume_device::detached(const host::keeper_answer& answer, bool force, cons
     const bool in_use = !answer.ok() || (!answer.values.empty() && answer.values[0] == "in-use");
     if (in_use && !force && channel_ != nullptr) {
         std::string who = answer.values.size() > 1 ? answer.values[1] : answer.sentence;
+        if (is_gone(answer)) {
+            who += ", who has it can't be told; secondary --force takes it from whoever has";
+        }
         step_ended();
         done(withdrawal::in_use, std::move(who));
         return;

@@ -324,6 +324,36 @@ class Engines(unittest.TestCase):
         with open("/proc/self/mounts", encoding="utf-8") as mounts:
             self.assertNotIn(self.directory, mounts.read())
 
+    def test_without_its_keeper_an_engine_is_not_promoted_and_can_be_taken_down(self):
+        nodes = self.directory + "/dev"
+        os.mkdir(nodes)
+        self.environment["LOCKSTEP_ENGINE_OPTIONS"] = (
+            f"--device-directory={nodes} --log={self.directory}/log --helper=disabled")
+        path = self.up("r0", 0)
+        os.kill(next(pid for pid, name in self.processes() if name == "lockstep-keeper"),
+                signal.SIGKILL)
+        until(lambda: "the keeper has died" in self.log(), "the news in the log")
+        said = self.setup("primary", "0", "--force", code=20)
+        self.assertIn("The device can not be made: the keeper process is gone", said)
+        self.assertIn("hint: drbdadm down, then up", said)
+        self.assertIn("Secondary/", self.setup("role", "0"))
+        self.setup("down", "r0")
+        until(lambda: not self.processes(), "the end of the engine")
+        self.assertEqual(os.listdir(nodes), [])
+        self.setup("new-resource", "r0")
+        self.setup("new-minor", "r0", "0", "0")
+        subprocess.run([DRBDMETA, "0", "v08", path, "internal", "apply-al"], env=self.environment,
+                       check=True, capture_output=True, timeout=60)
+        self.setup("attach", "0", path, path, "internal")
+        self.setup("primary", "0")
+        os.kill(next(pid for pid, name in self.processes() if name == "lockstep-keeper"),
+                signal.SIGKILL)
+        said = self.setup("secondary", "0", code=11)
+        self.assertIn("in use: the keeper process is gone", said)
+        self.assertIn("secondary --force takes it", said)
+        self.setup("secondary", "0", "--force")
+        self.setup("down", "r0")
+
     # --- the bounds of commands ---
 
     def test_a_frozen_keeper_delays_no_command_that_does_not_need_it(self):
