@@ -161,7 +161,10 @@ def keep(cluster):
         node.wait_for("Connected", "UpToDate/UpToDate")
     print("\nThe nodes keep running. To type into them:")
     for node in cluster.nodes:
+        print(f"{node.name}:")
         print(f"  nsenter --target {node.pid} --mount --uts --ipc --net --pid -- bash")
+    print("Both are Secondary. Try there: drbdadm primary r0, mount /dev/drbd0 /media/drbd0,\n"
+          "drbdsetup proc, drbdadm status, drbdsetup events2.")
     print("To take them away:\n  ./demo --end", flush=True)
     if os.fork() > 0:
         os._exit(0)

@@ -85,6 +85,9 @@ def what_keep_leaves_can_be_typed_into_and_taken_away(demo):
     for entry in entries:
         seen = run("bash", "-c", entry.removesuffix("bash") + "drbdadm cstate r0").stdout
         expect(seen.strip() == "Connected", seen)
+        # What it proposes, as typed.
+        run("bash", "-c", entry, input="set -e\ndrbdadm primary r0\nmount /dev/drbd0 /media/drbd0\n"
+            "drbdsetup proc\numount /media/drbd0\ndrbdadm secondary r0\n")
     expect(demo.left(), "nothing was kept")
     run(*demo.command, "--end", stdin=subprocess.DEVNULL)
     expect(not demo.left(), f"left: {demo.left()}")
