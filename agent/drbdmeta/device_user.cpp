@@ -98,7 +98,10 @@ std::string open_in_a_process(dev_t device) {
             continue;
         }
         for (const fs::path& open : entries(process / "fd")) {
-            if (device_of(open.string()) == device) {
+            // A name tells what is worth asking for: a file on a dead server would never answer.
+            std::error_code ignored;
+            const std::string name = fs::read_symlink(open, ignored).string();
+            if (name.starts_with("/dev/") && device_of(open.string()) == device) {
                 return fmt::format("open in {} (pid {})", first_line(process / "comm"),
                                    process.filename().string());
             }

@@ -303,7 +303,7 @@ def a_device_in_use_is_taken_by_force_only(pair):
     node = pair.alpha
     node.shell("mkfs.ext3 -q /dev/drbd0 && mkdir -p /mnt/r0 && mount /dev/drbd0 /mnt/r0 && "
                "echo kept > /mnt/r0/file && sync -f /mnt/r0")
-    ended(node.try_run("drbdadm", "secondary", "r0"), 11, "(-12)")
+    ended(node.try_run("drbdadm", "secondary", "r0"), 11, "(-12)", "in use: mounted on /mnt/r0\n")
     node.run("drbdadm", "secondary", "--force", "r0")
     node.wait_for("Connected", "UpToDate/UpToDate")
     expect(node.state()[1] == "Secondary/Secondary", f"{node.state()}")
