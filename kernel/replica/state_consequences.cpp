@@ -50,7 +50,12 @@ void state_changes::after_thaw(const state::volume_state& before,
         const bool own_back =
             (before.disk == disk::attaching || before.disk == disk::negotiating) &&
             after.disk == disk::up_to_date;
-        if (established || own_back) {
+        // The in-kernel DRBD waits for resume-io here.
+        const bool peer_back = before.connection >= connection::connected &&
+                               after.connection >= connection::connected &&
+                               before.peer_disk != disk::up_to_date &&
+                               after.peer_disk == disk::up_to_date;
+        if (established || own_back || peer_back) {
             if (established) {
                 go_on_without_data_of_peer();
             }
