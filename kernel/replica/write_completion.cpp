@@ -233,6 +233,8 @@ void write_path::begin_again(app_request& write) {
     write.net = net_part::none;
     write.net_done = true;
     congestion::left(write);
+    write.peer_lacks = false;
+    write.disk_was_lost = false;
     write.started = false;
     write.local = local_part::none;
     hold(write);

@@ -203,6 +203,29 @@ void what_only_a_lost_disk_had_is_not_acknowledged(void**) {
     it.converge();
 }
 
+// Neither disk counts for a moment: a write that the peer refused begins again, once.
+void a_refused_write_ends_when_the_peer_has_its_disk_again(void**) {
+    leaning_primary it(protocol::c, options::on_io_error::pass_on);
+    it.break_writes(it.a);
+    it.write(it.a, 0, 1024, 8);
+    it.wait([&] { return it.peer_disk_of(it.b) == disk::inconsistent; }, "the disk fails");
+    it.wait_quiet();
+    it.break_writes(it.a, false);
+    it.nodes[it.b]->data_disk(0).faults.hung = true;
+    it.write(it.a, 0, 0, 64);
+    it.run_for(100 * millisecond);
+    it.run([&](replica::on_outcome done) {
+        it.nodes[it.b]->machine().detach(0, true, std::move(done));
+    });
+    it.run_for(100 * millisecond);
+    it.nodes[it.b]->data_disk(0).unhang();
+    it.run_for(second);
+    it.wait([&] { return it.attach(it.b); }, "attached again");
+    it.wait([&] { return it.quiet(); }, "the write ends", 10 * second);
+    assert_int_equal(it.writes_failed, 0);
+    it.converge();
+}
+
 // suspend-io there is about that node's users.
 void a_suspended_secondary_makes_a_generation_for_its_primary(void**) {
     leaning_primary it;
@@ -335,6 +358,7 @@ int main() {
         cmocka_unit_test(what_the_link_lost_while_frozen_is_resynced),
         cmocka_unit_test(a_flush_ends_when_nothing_is_left),
         cmocka_unit_test(what_only_a_lost_disk_had_is_not_acknowledged),
+        cmocka_unit_test(a_refused_write_ends_when_the_peer_has_its_disk_again),
         cmocka_unit_test(a_suspended_secondary_makes_a_generation_for_its_primary),
         cmocka_unit_test(what_a_diskless_primary_writes_waits_for_the_metadata),
         cmocka_unit_test(a_primary_without_a_disk_knows_its_peer_again),
