@@ -147,9 +147,8 @@ new_generation generation_after(const volume_state& before, const volume_state& 
     const bool disk_only =
         before.connection >= connection::connected && after.connection >= connection::connected;
     // Suspended is what this node's users write, not what a Primary over there does.
-    const bool open =
-        after.peer_role != role::primary && (after.suspended_user || after.suspended_no_data ||
-                                             (after.suspended_fencing && !disk_only));
+    const bool open = !disk_only && after.peer_role != role::primary &&
+                      (after.suspended_user || after.suspended_no_data || after.suspended_fencing);
     return open ? new_generation::when_resumed : new_generation::now;
 }
 

@@ -226,6 +226,23 @@ void a_refused_write_ends_when_the_peer_has_its_disk_again(void**) {
     it.converge();
 }
 
+// Frozen by hand, one loses its disk and then the other: who has what is clear all the same.
+void a_disk_that_is_lost_while_frozen_makes_no_split_brain(void**) {
+    leaning_primary it;
+    it.run(
+        [&](replica::on_outcome done) { it.nodes[it.a]->machine().suspend_io(std::move(done)); });
+    it.run([&](replica::on_outcome done) {
+        it.nodes[it.b]->machine().detach(0, false, std::move(done));
+    });
+    it.expect(it.attach(it.b), "attached again");
+    it.run_for(second);
+    it.run([&](replica::on_outcome done) { it.nodes[it.a]->machine().resume_io(std::move(done)); });
+    it.run_for(second);
+    it.lose_disk();
+    it.expect(it.attach(it.a), "attached again");
+    it.converge();
+}
+
 // suspend-io there is about that node's users.
 void a_suspended_secondary_makes_a_generation_for_its_primary(void**) {
     leaning_primary it;
@@ -359,6 +376,7 @@ int main() {
         cmocka_unit_test(a_flush_ends_when_nothing_is_left),
         cmocka_unit_test(what_only_a_lost_disk_had_is_not_acknowledged),
         cmocka_unit_test(a_refused_write_ends_when_the_peer_has_its_disk_again),
+        cmocka_unit_test(a_disk_that_is_lost_while_frozen_makes_no_split_brain),
         cmocka_unit_test(a_suspended_secondary_makes_a_generation_for_its_primary),
         cmocka_unit_test(what_a_diskless_primary_writes_waits_for_the_metadata),
         cmocka_unit_test(a_primary_without_a_disk_knows_its_peer_again),
