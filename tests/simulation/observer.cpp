@@ -11,10 +11,13 @@ bool observer::is_primary(unsigned side) const {
     return at(side).alive() && at(side).state().role == role::primary;
 }
 
-// A demotion counts once it is on disk.
+// A demotion counts once it is on disk; and a node that crashes again before it was in sync is
+// still the Primary that crashed.
 bool observer::stored_as_primary(unsigned side) const {
     for (volume_number number = 0; number < settings_.node.volumes; ++number) {
-        if (read_superblock(at(side).metadata_at(number)).has(format::md_flag::primary_ind)) {
+        const auto stored = read_superblock(at(side).metadata_at(number));
+        if (stored.has(format::md_flag::primary_ind) ||
+            stored.has(format::md_flag::crashed_primary)) {
             return true;
         }
     }
