@@ -87,6 +87,9 @@ public:
 
     volume* find(volume_number number) const;
     instant now() const { return world.now(); }
+    // A Primary whose data does not count any more is being demoted: what is frozen will never be
+    // written.
+    bool fails_all() const { return demoting && fencing.superseded(); }
     bool is_connected() const { return common.connection >= state::connection::wf_report_params; }
 
     // Runs `action` at the end of the event.

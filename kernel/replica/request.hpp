@@ -113,6 +113,9 @@ struct peer_request : list_hook<in_waiting>, list_hook<in_volume> {
     instant begun = 0;
 
     std::uint64_t sectors() const { return size / 512; }
+    bool overlaps(const peer_request& other) const {
+        return sector < other.sector + other.sectors() && other.sector < sector + sectors();
+    }
     void reset();
 };
 

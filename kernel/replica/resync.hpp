@@ -23,6 +23,8 @@ struct volume;
 
 // Between the decision for a sync and its end.
 bool is_syncing(state::connection value);
+// SyncTarget, paused or not.
+bool is_sync_target(state::connection value);
 
 class resync_runner {
 public:

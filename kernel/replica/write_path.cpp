@@ -18,12 +18,6 @@ namespace {
 // foreign or late answer is recognised.
 constexpr unsigned id_index_bits = 16;
 
-// A Primary whose data does not count any more is being demoted: what is frozen will never be
-// written.
-bool fails_all(const machinery& all) {
-    return all.demoting && all.fencing.superseded();
-}
-
 } // namespace
 
 void app_request::reset() {
@@ -103,7 +97,7 @@ void write_path::submit(io_request& request) {
 void write_path::pump(volume& target) {
     const std::uint32_t version = all_.link.rules.version;
     while (io_request* request = target.io_first) {
-        if (fails_all(all_)) {
+        if (all_.fails_all()) {
             target.io_first = request->next;
             target.io_last = target.io_first == nullptr ? nullptr : target.io_last;
             target.io_cut_bytes = 0;
@@ -251,33 +245,6 @@ void write_path::flush_reached_peer(app_request& flush, bool reached) {
     check_complete(flush);
 }
 
-void write_path::settle(volume& target) {
-    if (std::exchange(target.check_gate, false)) {
-        for (app_request* each = target.application_requests.front(); each != nullptr;) {
-            app_request* following = target.application_requests.after(*each);
-            // A read has nothing to hold back: it ends with its answer.
-            if (each->started && !each->completed && each->op != io_request::operation::read) {
-                check_complete(*each);
-            }
-            each = following;
-        }
-    }
-    if (std::exchange(target.retry_overlaps, false)) {
-        // The peer's first: ours may have lost against one of them.
-        all_.peers.retry_overlaps(target);
-        retry_overlaps(target);
-    }
-    if (std::exchange(target.retry_slots, false)) {
-        retry_slots(target);
-    }
-    if (std::exchange(target.retry_data, false)) {
-        retry_waiting_data(target);
-    }
-    if (std::exchange(target.retry_pump, false)) {
-        pump(target);
-    }
-}
-
 // --- writes: to the peer and to our disk ---
 
 void write_path::mark_out_of_sync(app_request& write) {
@@ -308,7 +275,7 @@ void write_path::hold(app_request& write) {
 
 void write_path::go(app_request& write) {
     volume& target = *write.target;
-    if (fails_all(all_)) {
+    if (all_.fails_all()) {
         complete(write, EIO);
         retire(write);
         return;
@@ -547,113 +514,6 @@ void write_path::submit_local(app_request& request) {
     ++target.counters.local_pending;
     request.on_disk = true;
     target.disk->submit(out);
-}
-
-// --- what may let something go on ---
-
-void write_path::state_moved(volume& target) {
-    target.retry_pump = true;
-    target.retry_data = !target.waiting_data.empty();
-    target.check_gate = true;
-}
-
-void write_path::thawed() {
-    for (auto& [number, each] : all_.volumes) {
-        state_moved(*each);
-    }
-}
-
-void write_path::gate_moved() {
-    for (auto& [number, each] : all_.volumes) {
-        each->check_gate = true;
-    }
-}
-
-// Requests that found no good copy of the data: begin again, now that something has changed.
-void write_path::retry_waiting_data(volume& target) {
-    if (fails_all(all_)) {
-        end_waiting(target, EIO);
-        return;
-    }
-    if (target.move != nullptr || target.state.suspended() ||
-        !takes_requests(target.state, all_.link.rules.version)) {
-        return;
-    }
-    intrusive_list<app_request, in_waiting> waiting;
-    waiting.append(target.waiting_data);
-    while (app_request* request = waiting.pop_front()) {
-        request->started = false;
-        if (request->interval.linked()) {
-            target.in_flight.erase(request->interval);
-            target.retry_overlaps = true;
-        }
-        start(*request);
-    }
-}
-
-void write_path::fail_waiting(volume& target, int error) {
-    if (all_.resource_options.on_no_data_accessible == options::on_no_data::suspend_io) {
-        // Frozen until a disk or a peer with the data is back (or resume-io by hand).
-        all_.states.change_all(state::state_change{}.with_suspended_no_data(true),
-                               state::change_kind::hard);
-        return;
-    }
-    end_waiting(target, error);
-}
-
-void write_path::give_up_waiting() {
-    for (auto& [number, each] : all_.volumes) {
-        if (!each->has_disk(disk::up_to_date) && !(all_.link.up && sends_data(each->state))) {
-            end_waiting(*each, EIO);
-            end_queued(*each, EIO);
-        }
-    }
-}
-
-// What came while I/O was frozen and was not begun.
-void write_path::end_queued(volume& target, int error) {
-    while (io_request* request = target.io_first) {
-        target.io_first = request->next;
-        target.io_last = target.io_first == nullptr ? nullptr : target.io_last;
-        target.io_cut_bytes = 0;
-        io_part_done(*request, error);
-    }
-}
-
-void write_path::end_waiting(volume& target, int error) {
-    while (app_request* request = target.waiting_data.pop_front()) {
-        request->started = true;
-        complete(*request, error);
-        retire(*request);
-    }
-}
-
-void write_path::disk_given_up(volume& target) {
-    // Whoever waits for the activity log of that disk goes on without it.
-    intrusive_list<app_request, in_waiting> waiting;
-    waiting.append(target.waiting_log);
-    waiting.append(target.waiting_slot);
-    for (app_request* each = target.application_requests.front(); each != nullptr;) {
-        app_request* following = target.application_requests.after(*each);
-        each->extent_held = false;
-        if (each->on_disk && each->local == local_part::pending && target.detach_forced) {
-            each->local = local_part::failed;
-            if (each->op == io_request::operation::read) {
-                all_.reads.disk_given_up(*each);
-            } else {
-                check_complete(*each);
-            }
-        }
-        each = following;
-    }
-    while (app_request* write = waiting.pop_front()) {
-        go(*write);
-    }
-    target.check_gate = true;
-}
-
-bool write_path::idle(const volume& target) {
-    return target.application_requests.empty() && target.io_first == nullptr;
 }
 
 } // namespace lockstep::replica
