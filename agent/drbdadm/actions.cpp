@@ -229,7 +229,11 @@ int attach_disk(const session& run, const config::resource& owner, const config:
     request.standard_error = output::capture;
     const run_outcome outcome = run.runner.run(request);
     fmt::print(stderr, "{}", outcome.captured_error);
-    if (outcome.captured_error.find("No valid meta data") != std::string::npos) {
+    const auto said = [&](std::string_view words) {
+        return outcome.captured_error.find(words) != std::string::npos;
+    };
+    // What drbdmeta knows of a disk that is not new it has said.
+    if (said("No valid meta data") && !said("give it its old size") && !said("are damaged")) {
         fmt::print(stderr,
                    "{}/{}: there are no metadata on {} that can be used\n"
                    "If the disk is a new one, make them: drbdadm create-md {}\n",

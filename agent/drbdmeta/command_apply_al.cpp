@@ -164,7 +164,7 @@ outcome apply_al(const session& with) {
         }
     }
     if (opened->found() != md_found::here) {
-        return stop(1, "No valid meta data found\n");
+        return stop_without_metadata(*opened);
     }
     const auto area = opened->read_activity_log();
     if (!area) {

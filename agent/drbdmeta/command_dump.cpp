@@ -106,7 +106,7 @@ outcome dump_md(const session& with) {
         return tl::unexpected(opened.error());
     }
     if (opened->found() == md_found::nowhere) {
-        return stop(1, "No valid meta data found\n");
+        return stop_without_metadata(*opened);
     }
     const bool clean = opened->al_clean();
     if (!clean) {

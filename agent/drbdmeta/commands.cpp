@@ -86,13 +86,33 @@ void session::expect_arguments(std::size_t expected) const {
 result<metadata> session::open_valid() const {
     auto opened = metadata::open(call, out, minor);
     if (opened && opened->found() == md_found::nowhere) {
-        return stop(1, "No valid meta data found\n");
+        return stop_without_metadata(*opened);
     }
     if (opened && opened->found() == md_found::at_last_known_place) {
         return stop(1, "No valid meta data found in its place: the device has grown, run "
                        "check-resize\n");
     }
     return opened;
+}
+
+tl::unexpected<error> stop_without_metadata(metadata& looked_at) {
+    std::string text = "No valid meta data found\n";
+    const auto& known = looked_at.known();
+    if (known && known->size > looked_at.device().size()) {
+        // One that lost its end, to a wrong partition table or a shrunk volume, is no new disk.
+        text += fmt::format(
+            "{} has {} bytes; when this minor was attached last, {} had {}.\n"
+            "The metadata are at the end of the disk: give it its old size again before "
+            "anything is\nwritten to it.\n",
+            looked_at.device().name(), looked_at.device().size(),
+            known->name.empty() ? "its disk" : known->name, known->size);
+    } else if (looked_at.damaged()) {
+        text +=
+            fmt::format("Those on {} are damaged. restore-md brings back what dump-md has saved; "
+                        "after create-md\nall data come from the peer.\n",
+                        looked_at.device().name());
+    }
+    return stop(1, std::move(text));
 }
 
 int run(int argc, char** argv) {

@@ -20,6 +20,9 @@ struct session {
 
 using outcome = result<int>;
 
+// Exit 1: there are no metadata in this place; and why, if that is known.
+tl::unexpected<error> stop_without_metadata(metadata& looked_at);
+
 outcome get_gi(const session& with);
 outcome show_gi(const session& with);
 outcome dstate(const session& with);

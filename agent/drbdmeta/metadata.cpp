@@ -151,6 +151,7 @@ result<> metadata::look() {
         return tl::unexpected(read.error());
     }
     if (!plausible(*read, where, size, *out_)) {
+        damaged_ = read->magic == format::magic_v08 || read->magic == format::magic_v84_unclean;
         return look_at_last_known_place();
     }
     block = *read;

@@ -43,6 +43,8 @@ public:
                                  std::optional<unsigned> minor);
 
     md_found found() const { return found_; }
+    // In their place are metadata that make no sense; it was said what of them.
+    bool damaged() const { return damaged_; }
     const invocation& call() const { return *call_; }
     const console& out() const { return *out_; }
     md_device& device() { return device_; }
@@ -95,6 +97,7 @@ private:
     std::optional<unsigned> minor_;
     std::uint64_t superblock_offset_ = 0;
     md_found found_ = md_found::nowhere;
+    bool damaged_ = false;
     std::optional<last_known> known_;
 };
 

@@ -147,16 +147,22 @@ def a_partition_table_in_the_way_survives(pair):
 
 def a_disk_that_shrank_is_not_attached(pair):
     node = pair.alpha
-    node.run("drbdadm", "--", "--force", "create-md", "r0")
-    before = node.run("sha256sum", "/dev/sdb1")
+    half = ("bash", "-c", f"head -c {DISK // 2} {node.disks['sdb1'][0]} | sha256sum")
+    pair.configure()
+    for words in (("--", "--force", "create-md"), ("up",), ("down",)):
+        node.run("drbdadm", *words, "r0")
+    node.run("dd", "if=/dev/urandom", "of=/dev/sdb1", "bs=1M", f"count={DISK // 2 >> 20}",
+             "oflag=direct", "status=none")
+    before = run(*half).stdout
     pair.grow(node, DISK // 2)
     done = node.try_run("drbdadm", "up", "r0")
-    expect(done.returncode != 0, done.stdout)
-    expect("/dev/sdb1" in done.stdout and "create-md" in done.stdout, done.stdout)
+    ended(done, 1, f"/dev/sdb1 has {DISK // 2} bytes; when this minor was attached last, /dev/sdb1 "
+          f"had {DISK}.", "give it its old size again")
+    expect("create-md" not in done.stdout, f"it proposes to overwrite the disk:\n{done.stdout}")
     node.run("drbdadm", "down", "r0")
-    # Its end is gone, as the test took it; all before is as it was.
+    expect(run(*half).stdout == before,
+           "the disk was written to")
     pair.grow(node, DISK)
-    expect(before.split()[1] == "/dev/sdb1", before)
     node.run("dd", "if=/dev/zero", "of=/dev/sdb1", "bs=1M", "count=64", "oflag=direct",
              "status=none")
 
@@ -170,7 +176,8 @@ def metadata_that_make_no_sense_are_not_attached(pair):
                "conv=notrunc status=none")
     image = run("sha256sum", node.disks["sdb1"][0]).stdout
     done = node.try_run("drbdadm", "up", "r0")
-    expect(done.returncode != 0 and "/dev/sdb1" in done.stdout, done.stdout)
+    ended(done, 1, "Those on /dev/sdb1 are damaged", "restore-md", "v08 ")
+    expect("a new one" not in done.stdout, done.stdout)
     node.run("drbdadm", "down", "r0")
     expect(run("sha256sum", node.disks["sdb1"][0]).stdout == image, "the disk was written to")
 
