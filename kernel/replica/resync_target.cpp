@@ -6,8 +6,6 @@
 namespace lockstep::replica {
 
 using state::connection;
-using state::disk;
-using wire::command;
 
 void resync_runner::tick(volume& target) {
     if (target.state.connection == connection::sync_source ||
