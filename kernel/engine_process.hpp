@@ -63,7 +63,7 @@ private:
     void shut_down();
     template <class Condition>
     bool wait_until(Condition condition, host::instant limit);
-    void rename_by_volume(std::function<void()> then);
+    void rename_by_volume(const std::function<void()>& then);
     device::volume_names names_of(replica::volume_number volume) const;
 
     // control::surroundings

@@ -93,26 +93,18 @@ void process::create_device(replica::volume_number volume, std::uint32_t minor, 
     });
 }
 
-// by-res/RES can be a link or a directory: with a second volume the first one's link moves. Not
-// while it is published: then only the new volume has no such link.
-void process::rename_by_volume(std::function<void()> then) {
-    if (devices_.size() < 2 || volumes_->any_published()) {
-        then();
-        return;
-    }
+// by-res/RES can be a link or a directory: with a second volume the first one's link moves.
+void process::rename_by_volume(const std::function<void()>& then) {
     for (auto& [volume, device] : devices_) {
-        if (device.has_volume_in_name) {
+        if (devices_.size() < 2 || device.has_volume_in_name) {
             continue;
         }
         device.has_volume_in_name = true;
-        const replica::volume_number number = volume;
-        front_ends_->remove(number, [this, number, then = std::move(then)](const result<>&) {
-            front_ends_->configure(names_of(number), [this, then](const result<>& how) {
-                if (!how) {
-                    note(log_severity::warning, how.error().text());
-                }
-                then();
-            });
+        front_ends_->name_by_volume(volume, [this, then](const result<>& how) {
+            if (!how) {
+                note(log_severity::warning, how.error().text());
+            }
+            then();
         });
         return;
     }

@@ -66,7 +66,7 @@ result<std::string> read_all(int input, std::int64_t deadline_ms) {
         const std::int64_t left = deadline_ms - now_ms();
         if (left <= 0) {
             return fail("The engine was started but is not ready", {},
-                        "Its log says what it waits for (journalctl -t lockstep-engine).",
+                        "Its log says what it waits for: syslog, lockstep-RESOURCE.",
                         error_timed_out);
         }
         if (::poll(&ready, 1, static_cast<int>(left)) <= 0) {
@@ -99,7 +99,7 @@ result<control::reply> understand(const std::string& text, pid_t child) {
                                 ? fmt::format("was killed by signal {}", WTERMSIG(status))
                                 : fmt::format("ended with exit code {}", WEXITSTATUS(status));
     return fail(fmt::format("The engine {} before it was ready", end), {},
-                "Its log says why (journalctl -t lockstep-engine).");
+                "Its log says why: syslog, lockstep-RESOURCE.");
 }
 
 } // namespace

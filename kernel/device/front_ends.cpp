@@ -26,6 +26,7 @@ public:
 
     void configure(const volume_names& names, on_done done) override;
     void set_backing_disk(volume_number volume, const std::string& disk) override;
+    void name_by_volume(volume_number volume, on_done done) override;
     void publish(const volume_properties& properties, on_done done) override;
     void withdraw(volume_number volume, bool force, on_withdrawn done) override;
     void grow(volume_number volume, std::uint64_t size_bytes, on_done done) override;
@@ -99,6 +100,15 @@ void front_ends_of_resource::set_backing_disk(volume_number volume, const std::s
     if (found != nullptr && found->device != nullptr) {
         found->device->set_backing_disk(disk);
     }
+}
+
+void front_ends_of_resource::name_by_volume(volume_number volume, on_done done) {
+    front* found = find(volume);
+    if (found == nullptr || found->device == nullptr) {
+        later([done = std::move(done)] { done({}); });
+        return;
+    }
+    found->device->name_by_volume(std::move(done));
 }
 
 void front_ends_of_resource::publish(const volume_properties& properties, on_done done) {

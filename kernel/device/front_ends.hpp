@@ -70,6 +70,8 @@ public:
     virtual void configure(const volume_names& names, on_done done) = 0;
     // The backing disk has come or gone: the link by-disk follows.
     virtual void set_backing_disk(volume_number volume, const std::string& disk) = 0;
+    // by-res/RES becomes by-res/RES/VOL; whether it is published does not matter.
+    virtual void name_by_volume(volume_number volume, on_done done) = 0;
     virtual void publish(const volume_properties& properties, on_done done) = 0;
     // force: never in_use; requests under way and later ones fail with I/O errors for their
     // holders.

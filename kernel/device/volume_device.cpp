@@ -163,6 +163,26 @@ void volume_device::set_backing_disk(const std::string& disk) {
     });
 }
 
+void volume_device::name_by_volume(on_done done) {
+    enqueue([this, done = std::move(done)] {
+        const std::string before = links().front();
+        names_.by_res_has_volume = true;
+        const auto all = links();
+        if (state_ == state::absent || before == all.front()) {
+            step_ended();
+            done({});
+            return;
+        }
+        std::vector<std::string> arguments{around_.directory, std::to_string(names_.minor), before,
+                                           all.front()};
+        arguments.insert(arguments.end(), all.begin(), all.end());
+        call("device-link", std::move(arguments), false, [this, done](const auto& answer) {
+            step_ended();
+            done(result_of(answer, "cannot rename the link by-res"));
+        });
+    });
+}
+
 void volume_device::show(const volume_properties& properties, on_done done) {
     enqueue([this, properties, done = std::move(done)] {
         if (state_ != state::resting) {

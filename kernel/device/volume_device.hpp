@@ -44,6 +44,7 @@ public:
     // Their callbacks come later, in order.
     void configure(on_done done);
     void set_backing_disk(const std::string& disk);
+    void name_by_volume(on_done done);
     void show(const volume_properties& properties, on_done done);
     void hide(bool force, on_hidden done);
     void grow(std::uint64_t size_bytes, on_done done);

@@ -17,6 +17,7 @@ constexpr int code_peer_address = 103;
 constexpr int code_index_invalid = 116;
 constexpr int code_disk_configured = 124;
 constexpr int code_net_configured = 125;
+constexpr int code_minor_exists = 161;
 constexpr int code_minor_invalid = 127;
 constexpr int code_resource_in_use = 159;
 
@@ -186,14 +187,24 @@ void resource_target::commands::new_minor(const request& what, const on_reply& d
         // As the kernel has it: what is there already is no error.
         return done(reply{});
     }
-    const replica::outcome added = resource_.add_volume(volume, what.minor);
-    if (!added.ok) {
-        return done(to_reply(added));
+    const auto volumes = resource_.status().volumes;
+    const bool is_there =
+        std::ranges::any_of(volumes, [volume](const auto& each) { return each.volume == volume; });
+    if (is_there || !creating_.insert(volume).second) {
+        return done(refusal(code_minor_exists, "Minor or volume exists already (delete it first)",
+                            "Use another volume number, or drbdsetup del-minor first."));
     }
-    around_.create_device(volume, what.minor, [this, volume, done](const result<>& made) {
+    // The device first: it can always be taken back, a volume that the peer knows of can't.
+    around_.create_device(volume, what.minor, [this, what, volume, done](const result<>& made) {
+        creating_.erase(volume);
         if (!made) {
-            resource_.remove_volume(volume);
             return done(to_reply(made.error()));
+        }
+        const replica::outcome added = resource_.add_volume(volume, what.minor);
+        if (!added.ok) {
+            around_.remove_device(volume, what.minor,
+                                  [added, done](const result<>&) { done(to_reply(added)); });
+            return;
         }
         observed_();
         done(reply{});

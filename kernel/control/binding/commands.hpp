@@ -60,6 +60,7 @@ private:
     surroundings& around_;
     std::function<void()> observed_;
     std::map<std::uint32_t, volume_place> places_;
+    std::set<replica::volume_number> creating_;
     std::map<std::uint32_t, std::string> opening_; // disks, by volume number
     std::set<std::uint32_t> diskless_by_intention_;
     std::string local_address_;

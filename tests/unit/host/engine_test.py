@@ -324,6 +324,42 @@ class Engines(unittest.TestCase):
         with open("/proc/self/mounts", encoding="utf-8") as mounts:
             self.assertNotIn(self.directory, mounts.read())
 
+    def test_a_volume_comes_beside_one_that_is_in_use(self):
+        nodes = self.directory + "/dev"
+        os.mkdir(nodes)
+        self.environment["LOCKSTEP_ENGINE_OPTIONS"] = (
+            f"--device-directory={nodes} --log={self.directory}/log --helper=disabled")
+        self.up("r0", 0)
+        self.setup("primary", "0", "--force")
+        shown = os.stat(nodes + "/drbd0").st_rdev
+        with open(nodes + "/drbd0", "rb", buffering=0) as user:
+            self.setup("new-minor", "r0", "1", "1")
+            self.assertEqual(os.stat(nodes + "/drbd/by-res/r0/0").st_rdev, shown)
+            self.assertEqual(os.readlink(nodes + "/drbd/by-res/r0/1"), "../../../drbd1")
+            path = self.disk("disk-second", 1)
+            self.setup("attach", "1", path, path, "internal")
+            self.setup("primary", "1", "--force")
+            self.assertEqual(os.major(os.stat(nodes + "/drbd1").st_rdev), 7)
+            self.assertEqual(len(user.read(4096)), 4096)
+        self.setup("down", "r0")
+        until(lambda: not self.processes(), "the end of engine and keeper")
+        self.assertEqual(os.listdir(nodes), [])
+
+    def test_a_volume_whose_device_can_not_be_made_is_not_there(self):
+        nodes = self.directory + "/dev"
+        os.mkdir(nodes)
+        with open(nodes + "/drbd1", "w", encoding="ascii"):
+            pass
+        self.environment["LOCKSTEP_ENGINE_OPTIONS"] = (
+            f"--device-directory={nodes} --log={self.directory}/log --helper=disabled")
+        self.up("r0", 0)
+        self.setup("primary", "0", "--force")
+        self.assertIn("drbd1", self.setup("new-minor", "r0", "1", "1", code=20))
+        self.assertNotIn("volume:1", self.setup("status", "r0", "--verbose"))
+        os.unlink(nodes + "/drbd1")
+        self.setup("new-minor", "r0", "1", "1")
+        self.assertIn("volume:1", self.setup("status", "r0", "--verbose"))
+
     def test_without_its_keeper_an_engine_is_not_promoted_and_can_be_taken_down(self):
         nodes = self.directory + "/dev"
         os.mkdir(nodes)
