@@ -161,7 +161,12 @@ void fencing::state_moved(volume& target, const state::volume_state& before,
     if (!was_connected && is_connected) {
         change_condition(subject::peer);
     }
-    if (superseded_ && (demoted || (!was_connected && is_connected))) {
+    // Another volume may have been refused since this one connected.
+    const bool established =
+        !was_connected && is_connected && std::ranges::all_of(all_.volumes, [](const auto& entry) {
+            return entry.second->connected();
+        });
+    if (superseded_ && (demoted || established)) {
         superseded_ = false;
         all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
                                state::change_kind::hard);

@@ -547,6 +547,29 @@ void a_volume_without_a_disk_there_does_not_thaw_the_other(void**) {
     it.converge();
 }
 
+// One volume of two connects, the other is refused, as the peer has been told that our disk goes
+// and we have not been told that it may: what was frozen stays so.
+void a_refused_volume_keeps_the_other_frozen(void**) {
+    auto settings = settings_with(stonith);
+    settings.volumes = 2;
+    fenced_pair it(settings);
+    it.handler_hangs(it.a, "fence-peer");
+    it.net.faults.cut_from[it.b] = true;
+    const auto ignored = [](const replica::outcome&) {};
+    it.nodes[it.a]->machine().detach(1, false, ignored);
+    it.run_for(second / 10);
+    it.nodes[it.a]->machine().disconnect(true, ignored);
+    it.wait([&] { return it.volume(it.b).state.connection < connection::connected; }, "parted");
+    it.expect(it.frozen(), "frozen");
+    it.write(it.a, 0, 0, 8);
+    it.net.faults.cut_from[it.b] = false;
+    it.connect_both();
+    it.wait([&] { return it.volume(it.a).state.connection == connection::standalone; },
+            "volume 1 is refused");
+    it.run_for(10 * second);
+    it.expect(it.frozen() && !it.quiet(), "the write is held");
+}
+
 } // namespace
 
 int main() {
@@ -578,6 +601,7 @@ int main() {
         cmocka_unit_test(one_volumes_disk_freezes_the_whole_resource),
         cmocka_unit_test(what_was_frozen_is_sent_again_once),
         cmocka_unit_test(a_volume_without_a_disk_there_does_not_thaw_the_other),
+        cmocka_unit_test(a_refused_volume_keeps_the_other_frozen),
     };
     return cmocka_run_group_tests_name("fencing", tests, nullptr, nullptr);
 }
