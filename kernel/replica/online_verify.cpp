@@ -218,14 +218,20 @@ void online_verify::reply_received(volume& target, const wire::digest_request& r
     all_.resync.retry(*asked);
 }
 
-void online_verify::refused(volume& target, const wire::block_ack& ack) {
-    if (peer_request* asked = find_asked(target, ack.sector)) {
-        const std::uint32_t size = asked->size;
-        all_.peers.release(*asked);
+bool online_verify::refused(volume& target, const wire::block_ack& ack) {
+    peer_request* asked = find_asked(target, ack.sector);
+    if (asked == nullptr) {
+        return false;
+    }
+    const std::uint32_t size = asked->size;
+    all_.peers.release(*asked);
+    // The disk that refuses may be the reason why the verify has ended.
+    if (target.state.connection == connection::verify_s) {
         // Not known to be equal counts as out of sync.
         compared(target, ack.sector, size, false);
         tick(target);
     }
+    return true;
 }
 
 void online_verify::compared(volume& target, std::uint64_t sector, std::uint32_t size, bool same) {

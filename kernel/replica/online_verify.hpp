@@ -27,7 +27,8 @@ public:
     void requested(volume& target, const wire::block_request& request);
     void reply_received(volume& target, const wire::digest_request& reply);
     void result_received(volume& target, const wire::block_ack& ack);
-    void refused(volume& target, const wire::block_ack& ack);
+    // False: no block of a verify.
+    bool refused(volume& target, const wire::block_ack& ack);
     void read_done(peer_request& request, int error);
     void finish(volume& target);
     void link_lost(volume& target);

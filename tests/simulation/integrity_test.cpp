@@ -190,6 +190,26 @@ void a_verify_ends_when_a_disk_becomes_inconsistent(void**) {
     }
 }
 
+// What was asked for and is refused when the verify is over: the writes there go on.
+void a_disk_that_is_detached_during_a_verify_holds_up_no_write(void**) {
+    auto settings = simulation::small_pair();
+    settings.net.verify_alg = "crc32c";
+    story it(settings);
+    it.up_and_synced();
+    it.net.faults.window_bytes = 64; // one packet at a time
+    it.expect(verify(it, 0, 0, to_the_end).ok, "verify");
+    it.run([&](replica::on_outcome done) {
+        it.nodes[1]->machine().detach(0, false, std::move(done));
+    });
+    it.net.faults.window_bytes = 256 * 1024;
+    for (std::uint64_t at = 0; at < it.size_of(0); at += 128) {
+        it.write(0, 0, at, 128);
+    }
+    it.all_requests_end();
+    it.expect(it.attach(1), "attached again");
+    it.converge();
+}
+
 void writes_during_a_verify_raise_no_false_alarm(void**) {
     for (std::uint64_t seed = 1; seed <= 5; ++seed) {
         auto settings = simulation::small_pair();
@@ -293,6 +313,7 @@ int main() {
         cmocka_unit_test(verify_covers_the_part_that_is_asked_for),
         cmocka_unit_test(an_interrupted_verify_goes_on_where_it_stopped),
         cmocka_unit_test(a_verify_ends_when_a_disk_becomes_inconsistent),
+        cmocka_unit_test(a_disk_that_is_detached_during_a_verify_holds_up_no_write),
         cmocka_unit_test(writes_during_a_verify_raise_no_false_alarm),
         cmocka_unit_test(bits_found_between_two_secondaries_are_resynced),
         cmocka_unit_test(a_wrong_secret_makes_no_connection_and_both_say_so),
