@@ -54,7 +54,7 @@ void model::acknowledge(write_id id, bool durable) {
         return;
     }
     writes_[id].acknowledged = true;
-    writes_[id].durable = durable;
+    writes_[id].durable = durable && id >= cached_before_;
     writes_[id].ended = now();
 }
 
@@ -63,6 +63,9 @@ void model::abandon(write_id id) {
 }
 
 void model::flushed(moment issued, std::optional<unsigned> side) {
+    if (issued < flushes_void_before_) {
+        return;
+    }
     for (const write_id id : unsettled_) {
         write& each = writes_[id];
         const bool covered = !side || each.side == *side;
@@ -89,6 +92,14 @@ void model::forget_unsettled() {
 
 void model::doubt_open() {
     doubtful_before_ = writes_.size();
+}
+
+void model::forget_durable() {
+    for (const write_id id : unsettled_) {
+        writes_[id].durable = false;
+    }
+    cached_before_ = writes_.size();
+    flushes_void_before_ = now();
 }
 
 void model::forget_all() {

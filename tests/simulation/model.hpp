@@ -43,6 +43,9 @@ public:
     // Everything acknowledged since the last settle() may be lost (a failover under protocol A or
     // B).
     void forget_unsettled();
+    // The disk that was flushed is gone; the other node, which has all of it, may have it in its
+    // cache until the next flush. What is under way may have reached no more than that cache.
+    void forget_durable();
 
     // The only good copy had an error: whatever was ever there may be there.
     void forget_all();
@@ -81,6 +84,8 @@ private:
     std::map<std::uint64_t, std::vector<write_id>> sectors_;
     std::vector<write_id> unsettled_;
     write_id doubtful_before_ = 0;
+    write_id cached_before_ = 0;
+    moment flushes_void_before_ = 0;
 };
 
 } // namespace lockstep::simulation

@@ -136,6 +136,7 @@ void observer::look() {
             stale_[side] = false;
         }
     }
+    look_for_lost_flushes();
     if (in_sync(0) && in_sync(1)) {
         stale_ = {};
         crashed_ = {};
@@ -145,6 +146,23 @@ void observer::look() {
         overruled_ = false;
     }
     look_for_errors();
+}
+
+// Protocols A and B: FUA and flushes are about the Primary's own disk while that is good, and about
+// the peer's afterwards.
+void observer::look_for_lost_flushes() {
+    for (unsigned side = 0; side < 2; ++side) {
+        for (volume_number number = 0; number < settings_.node.volumes; ++number) {
+            bool& was_good = flushes_here_[side][number];
+            const bool is_good =
+                is_primary(side) && at(side).state(number).disk == state::disk::up_to_date;
+            if (was_good && !is_good && is_primary(side) &&
+                settings_.node.net.protocol != options::protocol::c) {
+                world_.models[number].forget_durable();
+            }
+            was_good = is_good;
+        }
+    }
 }
 
 // Whoever asked, and whatever has happened since: a node that becomes Primary has everything, or

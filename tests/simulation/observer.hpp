@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 
 #include "history_settings.hpp"
 #include "world.hpp"
@@ -55,6 +56,7 @@ private:
     bool stored_as_primary(unsigned side) const;
     bool connected(unsigned side) const;
     void look_for_errors();
+    void look_for_lost_flushes();
     bool keeps_for_peer(unsigned side) const;
     void judge_promotion(unsigned side);
     void look_at_crashed_primary(unsigned side);
@@ -71,6 +73,7 @@ private:
     std::array<bool, 2> fenced_{};
     std::array<std::uint64_t, 2> errors_{};
     std::array<bool, 2> was_primary_{};
+    std::array<std::map<volume_number, bool>, 2> flushes_here_; // a Primary with a good disk
     bool overruled_ = false;
 };
 
