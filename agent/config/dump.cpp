@@ -9,8 +9,8 @@ namespace lockstep::config {
 
 namespace {
 
-void proxy_options_section(writer& out, std::string_view name, const option_list& list,
-                           const option_list& plugins) {
+void proxy_section_lines(writer& out, std::string_view name, const option_list& list,
+                         const option_list& plugins) {
     if (!list.empty() || !plugins.empty()) {
         out.open(name);
         option_lines(out, list);
@@ -24,7 +24,7 @@ void sections(writer& out, const resource& owner) {
     options_section(out, "net", owner.net_options);
     options_section(out, "disk", owner.disk_options);
     options_section(out, "startup", startup_options(owner));
-    proxy_options_section(out, "proxy", owner.proxy_options, owner.proxy_plugins);
+    proxy_section_lines(out, "proxy", owner.proxy_options, owner.proxy_plugins);
     options_section(out, "handlers", owner.handlers);
 }
 
@@ -68,7 +68,7 @@ void proxy_of_host(writer& out, const proxy_section& proxy) {
     if (proxy.outside) {
         out.wide_pair("outside", address_text(*proxy.outside));
     }
-    proxy_options_section(out, "options", proxy.options, proxy.plugins);
+    proxy_section_lines(out, "options", proxy.options, proxy.plugins);
     out.close();
 }
 
