@@ -20,6 +20,7 @@ FUZZERS = {
     "agent/config/reader.hpp": "config/fuzz_config.cpp",
     "agent/drbdmeta/dump_parser.hpp": "format/dump_text_fuzz.cpp",
     "agent/drbdmeta/last_known.hpp": "format/last_known_fuzz.cpp",
+    "daemon/arbiter/codec.hpp": "arbiter/codec_fuzz.cpp",
     "kernel/control/protocol/reply.hpp": "control/message_fuzz.cpp",
     "kernel/control/protocol/request.hpp": "control/message_fuzz.cpp",
     "kernel/control/server.hpp": "control/session_fuzz.cpp",
@@ -127,7 +128,7 @@ def check_fuzzers(files):
         if parser not in files or target not in files or stem not in registered:
             wrong(parser, 1, f"a parser without its fuzz target {target}")
     for path in files:
-        if not path.endswith(".hpp") or not path.startswith(("kernel/", "agent/")):
+        if not path.endswith(".hpp") or not path.startswith(("kernel/", "agent/", "daemon/")):
             continue
         with open(path, encoding="utf-8") as file:
             parses = PARSER.search(file.read())
