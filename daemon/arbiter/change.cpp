@@ -12,6 +12,8 @@ template <class... Functions>
 struct overloaded : Functions... {
     using Functions::operator()...;
 };
+template <class... Functions>
+overloaded(Functions...) -> overloaded<Functions...>;
 
 // FNV-1a, which is enough to tell histories apart that went different ways by a fault of ours.
 std::uint64_t digest(std::uint64_t before, const std::string& words) {

@@ -12,7 +12,7 @@ namespace {
 // The higher version of a record. Two of one version are the same, or something is broken.
 template <class Record>
 bool replaces(const Record& other, const Record& best) {
-    return other.incarnation != 0 && (best.incarnation == 0 || other.at > best.at);
+    return other.incarnation != 0 && (best.incarnation == 0 || best.at < other.at);
 }
 
 // Of the same cluster, or of none yet.
@@ -22,7 +22,7 @@ bool belongs(const ledger_state& state, std::uint64_t incarnation) {
 
 } // namespace
 
-ledger::ledger(node_id self, std::optional<ledger_state> kept, std::uint64_t nonce,
+ledger::ledger(node_id self, const std::optional<ledger_state>& kept, std::uint64_t nonce,
                ledger_ports& ports)
     : self_(self), ports_(ports), state_(kept.value_or(ledger_state{})), nonce_(nonce),
       on_disk_(state_) {}

@@ -40,7 +40,7 @@ public:
 class ledger {
 public:
     // `kept`: what the disk holds; none if there is no file. `nonce`: random.
-    ledger(node_id self, std::optional<ledger_state> kept, std::uint64_t nonce,
+    ledger(node_id self, const std::optional<ledger_state>& kept, std::uint64_t nonce,
            ledger_ports& ports);
 
     // --- what happens ---

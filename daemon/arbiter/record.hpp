@@ -2,12 +2,12 @@
 // primary and whose disk holds every acknowledged write.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 
 namespace lockstep::arbiter {
 
@@ -20,7 +20,10 @@ struct version {
     std::uint64_t view = 0;
     std::uint64_t counter = 0; // of changes since the record was made
 
-    friend auto operator<=>(const version&, const version&) = default;
+    friend bool operator==(const version&, const version&) = default;
+    friend bool operator<(const version& one, const version& other) {
+        return std::tie(one.view, one.counter) < std::tie(other.view, other.counter);
+    }
 };
 
 // What every record has.

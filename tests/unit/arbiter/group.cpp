@@ -87,7 +87,8 @@ void group::reconfigure() {
             heard[part_of(each->id())].insert(each->id());
         }
     }
-    for (const auto& [part, nodes] : heard) {
+    for (const auto& part : heard) {
+        const node_set& nodes = part.second;
         const bool same = std::all_of(nodes.begin(), nodes.end(), [&](node_id node) {
             return at(node).in_ring && rings_[at(node).ring].members == nodes &&
                    at(node).ring == at(*nodes.begin()).ring;
