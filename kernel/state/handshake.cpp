@@ -135,6 +135,8 @@ handshake_input mirrored(const handshake_input& input) {
     handshake_input other = input;
     other.self = input.peer;
     other.peer = input.self;
+    other.peer.disk = disk_as_seen(input);
+    other.disk_in_state = other.self.disk;
     other.resolve_conflicts = !input.resolve_conflicts;
     return other;
 }
@@ -186,10 +188,7 @@ bool disks_decide(const handshake_input& input) {
 survivor source_of_kept_bits(const handshake_input& input) {
     const replica_record& self = input.self;
     const replica_record& peer = input.peer;
-    // Of a Negotiating disk the peer sees only whether it is usable, so no more may count here.
-    const disk own_disk = input.disk_in_state == disk::negotiating
-                              ? real_peer_disk(disk::negotiating, false)
-                              : self.disk;
+    const disk own_disk = disk_as_seen(input); // no more may count here
     if (self.role != peer.role && (self.role == role::primary || peer.role == role::primary)) {
         return self.role == role::primary ? survivor::self : survivor::peer;
     }
@@ -308,6 +307,12 @@ disk real_peer_disk(disk shown, bool inconsistent_flag) {
         return shown;
     }
     return inconsistent_flag ? disk::inconsistent : disk::consistent;
+}
+
+disk disk_as_seen(const handshake_input& input) {
+    return input.disk_in_state == disk::negotiating
+               ? real_peer_disk(disk::negotiating, input.self.disk == disk::inconsistent)
+               : input.self.disk;
 }
 
 handshake_decision decide(const handshake_input& input) {

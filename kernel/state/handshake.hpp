@@ -92,6 +92,9 @@ struct comparison {
 
 comparison compare(const handshake_input& input);
 
+// Our own disk, as the peer knows it: of a Negotiating one it sees only whether it is usable.
+disk disk_as_seen(const handshake_input& input);
+
 // The corrected identifiers, of this node and of what it knows of the peer. Only the correction of
 // this node's own record by rule 71 changes what is stored.
 generation corrected_self(const generation& self, correction what);

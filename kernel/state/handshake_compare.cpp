@@ -13,7 +13,7 @@
 //   40   C = pC, nobody crashed as Primary              same
 //   41   C = pC, and a Primary is here                  the Primary is source; two: split brain
 //   40   C = pC, somebody crashed as Primary            that one is source; both: resolve-conflicts
-//                                                       node is target
+//                                                       node is target (not if one is Outdated)
 //   50   C = pB                                         target, bitmap
 //   51   C = pH1, the peer's last sync never reached us target, bitmap; the peer's start is undone
 //   60   C = pH1 or C = pH2                             target, full
@@ -131,6 +131,19 @@ outcome same_with_primary(const view& at) {
     return comparison{here ? compare_bitmap : -compare_bitmap, 41};
 }
 
+// Between two Lockstep nodes: a Primary that crashed and was Outdated afterwards had met a node
+// that went on, and is not the source. The in-kernel DRBD does not look at the disks here.
+outcome same_but_outdated(const view& at) {
+    const disk own_disk = disk_as_seen(at.input);
+    const bool own_outdated = own_disk == disk::outdated;
+    const bool peer_outdated = at.input.peer.disk == disk::outdated;
+    const bool one_is_good = own_disk > disk::outdated || at.input.peer.disk > disk::outdated;
+    if (!at.input.peer_is_lockstep || own_outdated == peer_outdated || !one_is_good) {
+        return std::nullopt;
+    }
+    return comparison{own_outdated ? -compare_bitmap : compare_bitmap, 40};
+}
+
 outcome same_generation(const view& at) {
     if (!at.same_current()) {
         return std::nullopt;
@@ -142,6 +155,9 @@ outcome same_generation(const view& at) {
     }
     if (self.role == role::primary || peer.role == role::primary) {
         return same_with_primary(at);
+    }
+    if (const outcome found = same_but_outdated(at)) {
+        return found;
     }
     if (self.crashed_primary != peer.crashed_primary) {
         return comparison{self.crashed_primary ? compare_bitmap : -compare_bitmap, 40};

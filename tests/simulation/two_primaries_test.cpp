@@ -188,6 +188,42 @@ void without_allow_two_primaries_a_second_one_is_refused(void**) {
     }
 }
 
+// One crashed and met the other, which went on; before it was in sync both crashed. Of one
+// generation and both a Primary that crashed: only the disks tell who went on.
+void a_crashed_primary_that_was_outdated_is_not_the_source(void**) {
+    for (const unsigned behind : {0U, 1U}) {
+        const unsigned ahead = 1 - behind;
+        auto settings = story::small_pair();
+        settings.net.allow_two_primaries = true;
+        settings.disk.fencing = options::fencing::resource_and_stonith;
+        story it(settings);
+        it.expect(it.primary(it.b), "two Primaries");
+        it.write(behind, 0, 0, 8);
+        it.wait_quiet();
+        it.handler_hangs(ahead, "fence-peer");
+        it.handler_hangs(ahead, "before-resync-source");
+        it.nodes[behind]->crash(true);
+        it.wait([&] { return it.frozen(ahead); }, "the crash is noticed");
+        it.nodes[behind]->start();
+        it.expect(it.attach(behind), "attached again");
+        it.connect_both();
+        it.wait([&] { return it.disk_of(behind) == state::disk::outdated; }, "sync target");
+        it.write(ahead, 0, 8, 8, true);
+        it.wait_quiet();
+        it.expect(it.disk_of(behind) == state::disk::outdated, "not in sync yet");
+        for (const unsigned side : {0U, 1U}) {
+            it.nodes[side]->crash(true);
+            it.nodes[side]->helper_answers.clear();
+        }
+        for (const unsigned side : {0U, 1U}) {
+            it.nodes[side]->start();
+            it.expect(it.attach(side), "attached once more");
+        }
+        it.connect_both();
+        it.converge();
+    }
+}
+
 } // namespace
 
 int main() {
@@ -198,6 +234,7 @@ int main() {
         cmocka_unit_test(violently_as0p_never_makes_a_primary_a_target),
         cmocka_unit_test(violently_as0p_with_one_primary_keeps_it_or_parts),
         cmocka_unit_test(without_allow_two_primaries_a_second_one_is_refused),
+        cmocka_unit_test(a_crashed_primary_that_was_outdated_is_not_the_source),
     };
     return cmocka_run_group_tests_name("two primaries", tests, nullptr, nullptr);
 }

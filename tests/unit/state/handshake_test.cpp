@@ -89,6 +89,26 @@ void crashed_primaries_of_one_generation_are_told_apart(void**) {
     assert_int_equal(compare(input).result, -1);
 }
 
+void a_crashed_primary_that_was_outdated_is_no_source_for_lockstep(void**) {
+    for (const bool resolves : {false, true}) {
+        handshake_input input = with_rule(40);
+        input.resolve_conflicts = resolves;
+        input.self.crashed_primary = true;
+        input.self.disk = disk::outdated;
+        input.peer.disk = disk::consistent;
+        for (const bool both_crashed : {false, true}) {
+            input.peer.crashed_primary = both_crashed;
+            input.peer_is_lockstep = false;
+            assert_int_equal(compare(input).result, both_crashed && resolves ? -1 : 1);
+            input.peer_is_lockstep = true;
+            assert_int_equal(compare(input).result, -1);
+            assert_int_equal(compare(mirrored(input)).result, 1);
+        }
+        input.peer.disk = disk::outdated;
+        assert_int_equal(compare(input).result, resolves ? -1 : 1);
+    }
+}
+
 void a_primary_of_the_crashed_generation_is_source(void**) {
     handshake_input input = with_rule(40);
     input.self.crashed_primary = true;
@@ -439,6 +459,7 @@ int main() {
         cmocka_unit_test(corrections_need_protocol_91),
         cmocka_unit_test(before_96_a_lost_sync_start_is_known_by_its_history),
         cmocka_unit_test(crashed_primaries_of_one_generation_are_told_apart),
+        cmocka_unit_test(a_crashed_primary_that_was_outdated_is_no_source_for_lockstep),
         cmocka_unit_test(a_primary_of_the_crashed_generation_is_source),
         cmocka_unit_test(corrections_make_both_records_agree),
         cmocka_unit_test(an_inconsistent_disk_is_target_whatever_the_generations_say),
