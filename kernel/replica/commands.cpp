@@ -125,8 +125,14 @@ void resource::attach(volume_number number, const disk_properties& properties,
 }
 
 void resource::detach(volume_number number, bool force, on_outcome done) {
-    with_volume(*machinery_, number, done,
-                [&](volume& target) { machinery_->disks.detach(target, force, std::move(done)); });
+    const auto begin = [this, force, done](volume& target) {
+        machinery_->disks.detach(target, force, done);
+    };
+    if (force) {
+        with_volume(*machinery_, number, done, begin);
+    } else {
+        with_known_disk(*machinery_, number, done, begin);
+    }
 }
 
 outcome resource::connect(const connect_arguments& arguments) {

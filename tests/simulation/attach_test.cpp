@@ -375,6 +375,32 @@ void commands_during_an_attach_do_not_disturb_it(void**) {
     }
 }
 
+// The peer is not asked for leave to detach a disk that is none yet.
+void a_detach_during_an_attach_comes_after_it(void**) {
+    for (const unsigned side : {0U, 1U}) {
+        for (instant at = 0; at < 8 * millisecond; at += 250'000) {
+            returning_disk it;
+            it.run([&](replica::on_outcome done) {
+                it.nodes[side]->machine().detach(0, false, std::move(done));
+            });
+            std::optional<bool> attached;
+            std::optional<bool> detached;
+            it.nodes[side]->attach(0, [&](const replica::outcome& out) { attached = out.ok; });
+            it.run_for(at);
+            it.nodes[side]->machine().detach(
+                0, false, [&](const replica::outcome& out) { detached = out.ok; });
+            it.write(it.a, 0, 0, 64);
+            it.wait([&] { return attached && detached; }, "both commands end");
+            it.expect(*attached, "attached");
+            it.wait_quiet();
+            if (*detached) {
+                it.expect(it.attach(side), "attached again");
+            }
+            it.converge();
+        }
+    }
+}
+
 // A Primary without a disk has written through its peer, which dies: the old data of the disk do
 // not take the place of what the users have seen.
 void a_disk_that_missed_writes_is_not_current_without_the_peer(void**) {
@@ -417,6 +443,7 @@ int main() {
         cmocka_unit_test(resuming_io_with_the_peer_there_makes_no_generation),
         cmocka_unit_test(two_that_attach_at_once_do_not_both_stay_source),
         cmocka_unit_test(commands_during_an_attach_do_not_disturb_it),
+        cmocka_unit_test(a_detach_during_an_attach_comes_after_it),
         cmocka_unit_test(a_disk_that_missed_writes_is_not_current_without_the_peer),
     };
     return cmocka_run_group_tests_name("attach", tests, nullptr, nullptr);
