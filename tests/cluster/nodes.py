@@ -289,7 +289,7 @@ class Cluster:
         self.stage = os.path.abspath(stage)
         # Of this checkout: two of them can run the same test side by side.
         self.name = name = f"{name}-{zlib.crc32(self.stage.encode()) & 0xffff:04x}"
-        self.directory = os.path.abspath(directory or f"/tmp/lockstep-{name}")
+        self.directory = os.path.abspath(directory or f"/var/tmp/lockstep-{name}")
         self.hub = f"lockstep-{name}"
         self.tag = f"{sum(map(ord, name)) % 1000:03d}"
         self.environment = list(environment)

@@ -159,7 +159,7 @@ def in_own_namespace():
         os.environ["LOCKSTEP_SCENARIO"] = "inside"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable,
                               *sys.argv])
-    work = f"/tmp/lockstep-scenario-{os.getpid()}"
+    work = f"/var/tmp/lockstep-scenario-{os.getpid()}"
     os.mkdir(work, 0o700)
     tool("mount", "-t", "tmpfs", "-o", "mode=700,size=512m", "tmpfs", work)
     return work
