@@ -78,7 +78,7 @@ outcome resource::add_volume(volume_number number, std::uint32_t minor) {
     volume& added = *made;
     all.volumes.emplace(number, std::move(made));
     if (all.link.up && !all.handshake.before_parameters()) {
-        all.handshake.send_volume(added);
+        all.handshake.send_added(added);
     }
     all.world.changed();
     all.settle();

@@ -38,6 +38,7 @@ void handshake::stop() {
     integrity_.clear();
     for (auto& [number, each] : all_.volumes) {
         each->handshake_sent = false;
+        each->peer_volume = at_peer::unknown;
     }
 }
 
@@ -186,6 +187,36 @@ void handshake::send_volume(volume& target) {
     }
 }
 
+void handshake::send_added(volume& target) {
+    target.peer_volume = at_peer::missing;
+    send_volume(target);
+}
+
+// Its STATE follows from ours, which is sent when the two are connected.
+void handshake::peer_has(volume& target) {
+    const bool was_missing = target.peer_volume == at_peer::missing;
+    target.peer_volume = at_peer::there;
+    if (was_missing && target.handshake_sent &&
+        target.state.connection == state::connection::wf_report_params) {
+        send_sync_settings(target);
+        all_.sizes.send(target, target.size_sectors, 0);
+        all_.states.send_uuids(target);
+    }
+}
+
+// A peer that has taken a STATE of ours has sent all that it has before: of what it has not
+// mentioned till now it will speak when it is added there.
+void handshake::note_missing(const state::volume_state& reported) {
+    if (reported.connection < state::connection::connected) {
+        return;
+    }
+    for (auto& [number, each] : all_.volumes) {
+        if (each->peer_volume == at_peer::unknown) {
+            each->peer_volume = at_peer::missing;
+        }
+    }
+}
+
 void handshake::send_generation(volume& target) {
     target.handshake_due = false;
     all_.states.send_uuids(target);
@@ -195,7 +226,8 @@ void handshake::send_generation(volume& target) {
 
 bool handshake::state_sent() const {
     for (const auto& [number, each] : all_.volumes) {
-        if (each->handshake_sent && each->state.connection == state::connection::wf_report_params) {
+        if (each->handshake_sent && each->peer_volume != at_peer::missing &&
+            each->state.connection == state::connection::wf_report_params) {
             return true;
         }
     }

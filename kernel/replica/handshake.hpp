@@ -46,7 +46,8 @@ public:
     void state_received(volume& target, const wire::state_word& word);
 
     bool before_parameters() const { return phase_ != phase::parameters; }
-    // Our STATE is out and the peer's has not come: role and disk must not change.
+    // Our STATE is out and the peer's has not come: role and disk must not change. A volume that
+    // the peer does not have keeps nothing waiting.
     bool state_sent() const;
     std::string_view integrity_algorithm() const { return integrity_; }
     bool peer_is_lockstep() const { return peer_is_lockstep_; }
@@ -60,6 +61,10 @@ public:
     void send_sync_settings(volume& target);
     // Everything that the peer has to know of one volume.
     void send_volume(volume& target);
+    // The same for one that is new in a connection that stands: the peer may not have it yet.
+    void send_added(volume& target);
+    // The peer speaks of the volume. What it ignored, because it did not have it, it hears now.
+    void peer_has(volume& target);
     // UUIDS and STATE: with SIZES, or when the peer's SIZES have been taken.
     void send_generation(volume& target);
 
@@ -68,6 +73,7 @@ private:
 
     bool authenticates() const { return phase_ == phase::challenge || phase_ == phase::response; }
     void enter_parameters();
+    void note_missing(const state::volume_state& reported);
     bool settings_fit(const wire::connection_settings& settings);
     void adopt_settings(const wire::connection_settings& settings);
     bool decide(volume& target, const state::peer_state_facts& facts, bool& take_over,

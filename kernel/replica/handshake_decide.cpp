@@ -60,6 +60,7 @@ void handshake::state_received(volume& target, const wire::state_word& word) {
     state::peer_state_facts facts;
     facts.own = target.state;
     facts.reported = state::unpack(word.bits);
+    note_missing(facts.reported);
     facts.peer_uuids_known = target.peer_uuids.has_value();
     facts.peer_inconsistent =
         target.peer_uuids && (target.peer_uuids->flags & wire::uuid_flag::inconsistent) != 0;

@@ -200,8 +200,10 @@ bool receiver::volume_packet(const wire::header& head, volume& target, const_byt
         });
         return true;
     case command::sizes:
-        with<wire::sizes>(head, payload,
-                          [&](const auto& sizes) { all_.sizes.received(target, sizes); });
+        with<wire::sizes>(head, payload, [&](const auto& sizes) {
+            all_.handshake.peer_has(target);
+            all_.sizes.received(target, sizes);
+        });
         return true;
     case command::uuids:
         with<wire::uuids>(head, payload,

@@ -164,6 +164,9 @@ verdict state_changes::change_all(const state::state_change& wanted, state::chan
 // What one volume changes of what all share, all have.
 void state_changes::share(std::vector<moved>& together) {
     state::volume_state shared = together.front().before;
+    // A volume that the peer does not have yet knows no role of the peer; the others do.
+    const bool some_connected = std::ranges::any_of(
+        together, [](const moved& each) { return each.after.connection >= connection::connected; });
     for (const moved& each : together) {
         const auto take = [&each](auto field, state::volume_state& into) {
             if (each.before.*field != each.after.*field) {
@@ -171,7 +174,9 @@ void state_changes::share(std::vector<moved>& together) {
             }
         };
         take(&state::volume_state::role, shared);
-        take(&state::volume_state::peer_role, shared);
+        if (!some_connected || each.after.connection >= connection::connected) {
+            take(&state::volume_state::peer_role, shared);
+        }
         take(&state::volume_state::suspended_user, shared);
         take(&state::volume_state::suspended_no_data, shared);
         take(&state::volume_state::suspended_fencing, shared);

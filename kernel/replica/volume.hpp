@@ -53,6 +53,9 @@ struct volume_counters {
     std::uint32_t pending_reads = 0;
 };
 
+// Whether the peer has a volume, too; anew with each connection.
+enum class at_peer : std::uint8_t { unknown, missing, there };
+
 struct volume {
     volume(machinery& all, timers& clock, volume_number which, std::uint32_t its_minor,
            std::function<void()> on_resync_tick)
@@ -101,6 +104,7 @@ struct volume {
     std::uint32_t generation_stores = 0;
 
     // --- what the peer said ---
+    at_peer peer_volume = at_peer::unknown;
     std::optional<wire::uuids> peer_uuids;
     std::optional<wire::sizes> peer_sizes;
     bool handshake_due = false;       // our UUIDS and STATE wait for the peer's SIZES

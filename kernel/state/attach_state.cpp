@@ -106,7 +106,7 @@ bool may_connect_generation(const volume_state& now, std::uint64_t presented,
                             std::uint64_t peer_current) {
     const bool peer_new = now.connection < connection::connected || now.peer_disk == disk::diskless;
     const bool depends = now.role == role::primary && now.disk < disk::inconsistent;
-    return !peer_new || !depends || same(presented, peer_current);
+    return !peer_new || !depends || presented == 0 || same(presented, peer_current);
 }
 
 std::uint64_t presented_after_uuids(const volume_state& now, std::uint64_t presented,
@@ -114,7 +114,9 @@ std::uint64_t presented_after_uuids(const volume_state& now, std::uint64_t prese
     const bool by_peer_only =
         now.disk < disk::inconsistent &&
         (now.role == role::primary || now.connection >= connection::connected);
-    return by_peer_only ? peer_current : presented;
+    // What was just created holds nobody's data: another disk may be attached here.
+    const bool no_data = presented == 0 && same(peer_current, uuid_just_created);
+    return by_peer_only && !no_data ? peer_current : presented;
 }
 
 std::uint64_t presented_after_promotion(const volume_state& before, const volume_state& after,

@@ -52,9 +52,9 @@ void node::start() {
         side_ == 0 ? "alpha" : "beta", *this,
         replica::memory_pools{*peer_pool_, application_requests_max, peer_requests_max},
         settings_.resource);
-    for (volume_number number = 0; number < settings_.volumes; ++number) {
-        const auto added = resource_->add_volume(number, number);
-        LOCKSTEP_CHECK(added.ok);
+    const volume_number present = settings_.volumes - settings_.volumes_later;
+    for (volume_number number = 0; number < present; ++number) {
+        LOCKSTEP_CHECK(add_volume(number));
     }
 }
 

@@ -29,6 +29,7 @@ struct node_settings {
     bool external_metadata = false;
     std::uint64_t device_sectors = 0; // of the data device, with internal metadata
     volume_number volumes = 1;
+    volume_number volumes_later = 0; // of them; add_volume() makes them
     std::uint32_t peer_pool_bytes = 4U << 20U;
 };
 
@@ -83,6 +84,7 @@ public:
     }
 
     // Commands with the administrator's habits: apply-al before attach.
+    bool add_volume(volume_number volume) { return resource_->add_volume(volume, volume).ok; }
     void attach(volume_number volume, replica::on_outcome done);
     replica::outcome connect(bool discard_my_data = false);
 

@@ -176,6 +176,7 @@ void a_diskless_primary_takes_only_a_peer_with_its_generation(void**) {
     now.connection = connection::wf_report_params;
     assert_false(may_connect_generation(now, 0x11, 0x20));
     assert_true(may_connect_generation(now, 0x11, 0x10));
+    assert_true(may_connect_generation(now, 0, 0x20)); // it has presented none
     now.disk = disk::up_to_date;
     assert_true(may_connect_generation(now, 0x11, 0x20));
     now.disk = disk::diskless;
@@ -191,6 +192,9 @@ void the_presented_generation_follows_the_data_in_use(void**) {
     volume_state now;
     now.connection = connection::connected;
     assert_int_equal(presented_after_uuids(now, 0x11, 0x20), 0x20);
+    assert_int_equal(presented_after_uuids(now, 0, 0x20), 0x20);
+    assert_int_equal(presented_after_uuids(now, 0, uuid_just_created), 0);
+    assert_int_equal(presented_after_uuids(now, 0x11, uuid_just_created), uuid_just_created);
     now.connection = connection::wf_report_params;
     assert_int_equal(presented_after_uuids(now, 0x11, 0x20), 0x11);
     now.role = role::primary; // it depends on the peer's data as soon as it hears of them
