@@ -18,6 +18,7 @@ namespace {
 // (drbd_receiver.c, drbd_do_features): tells two Lockstep nodes from an in-kernel peer.
 constexpr std::uint64_t lockstep_mark = 0x4c4f434b53544550; // "LOCKSTEP"
 constexpr std::size_t mark_offset = 16;
+constexpr std::size_t incarnation_offset = 24; // 0, or of the sender's engine
 constexpr std::size_t features_bytes = 72;
 
 } // namespace
@@ -33,6 +34,7 @@ void handshake::stop() {
     deadline_.cancel();
     protocol_seen_ = false;
     peer_is_lockstep_ = false;
+    peer_incarnation_ = 0;
     peer_discards_ = false;
     peer_tentative_ = false;
     integrity_.clear();
@@ -50,7 +52,9 @@ void handshake::link_established(bool resolve_conflicts) {
     std::array<std::byte, wire::header_bytes_max + features_bytes> packet{};
     const std::size_t size = wire::encode_packet(
         packet, all_.link.rules, 0, command::connection_features, wire::connection_features{});
-    store_big(packet.data() + size - features_bytes + mark_offset, lockstep_mark);
+    std::byte* const features = packet.data() + size - features_bytes;
+    store_big(features + mark_offset, lockstep_mark);
+    store_big(features + incarnation_offset, all_.incarnation);
     all_.link.send_bytes(channel::data, 0, command::connection_features,
                          const_byte_span(packet).subspan(size - features_bytes, features_bytes));
 }
@@ -101,6 +105,8 @@ void handshake::features_received(const wire::connection_features& features,
     }
     peer_is_lockstep_ = payload.size() == features_bytes &&
                         load_big<std::uint64_t>(payload.data() + mark_offset) == lockstep_mark;
+    peer_incarnation_ =
+        peer_is_lockstep_ ? load_big<std::uint64_t>(payload.data() + incarnation_offset) : 0;
     all_.link.rules = *agreed;
     all_.link.last_data_bytes = std::min(agreed->data_bytes(), max_io_bytes);
     all_.link.input(channel::data).set_rules(*agreed);

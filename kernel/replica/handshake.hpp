@@ -91,6 +91,7 @@ private:
     wire::auth_challenge own_challenge_;
     std::string integrity_;
     bool peer_is_lockstep_ = false;
+    std::uint64_t peer_incarnation_ = 0; // of its engine; 0: not known
     bool peer_discards_ = false;
     std::uint64_t demoted_in_link_ = ~std::uint64_t{0}; // the link whose handshake demoted us
     bool peer_tentative_ = false;

@@ -65,6 +65,8 @@ void handshake::state_received(volume& target, const wire::state_word& word) {
     facts.peer_inconsistent =
         target.peer_uuids && (target.peer_uuids->flags & wire::uuid_flag::inconsistent) != 0;
     facts.consider_resync = target.consider_resync;
+    facts.peer_restarted = target.peer_incarnation != 0 && peer_incarnation_ != 0 &&
+                           target.peer_incarnation != peer_incarnation_;
     facts.bits_left = target.disk != nullptr ? target.disk->bits.weight() : 0;
     facts.bits_failed = target.run.failed_bits;
     const auto view = state::look_at_peer_state(facts);
@@ -308,6 +310,7 @@ void handshake::finish_state(volume& target, const state::peer_state_facts& fact
     // still hold, our own state is taken anew.
     state::peer_state_facts fresh = facts;
     fresh.own = target.state;
+    target.peer_incarnation = peer_incarnation_;
     const auto adoption = state::adopt_peer_state(fresh, view, next, target.negotiated_disk);
     const auto verdict = all_.states.change(target, adoption.wanted, adoption.kind);
     if (verdict < state::verdict::success) {

@@ -14,12 +14,13 @@ constexpr instant idle_wait_max = 10 * nanoseconds_per_second;
 
 machinery::machinery(std::string given_name, ports& out, memory_pools pools,
                      const options::resource_options& given)
-    : name(std::move(given_name)), world(out), memory(pools), resource_options(given),
-      application_pool(pools.application_requests_max), peer_pool(pools.peer_requests_max),
-      link(*this), receiver(*this), keepalive(*this), states(*this), helpers(*this), fencing(*this),
-      disks(*this), epochs(*this, pools.application_requests_max), writes(*this), congestion(*this),
-      reads(*this), peers(*this), handshake(*this), moves(*this), sizes(*this), exchange(*this),
-      resync(*this), order(*this), verify(*this), commands(*this),
+    : name(std::move(given_name)), world(out), incarnation(out.now() | 1), memory(pools),
+      resource_options(given), application_pool(pools.application_requests_max),
+      peer_pool(pools.peer_requests_max), link(*this), receiver(*this), keepalive(*this),
+      states(*this), helpers(*this), fencing(*this), disks(*this),
+      epochs(*this, pools.application_requests_max), writes(*this), congestion(*this), reads(*this),
+      peers(*this), handshake(*this), moves(*this), sizes(*this), exchange(*this), resync(*this),
+      order(*this), verify(*this), commands(*this),
       idle_deadline_(clock, [this] { answer_idle(false); }) {}
 
 bool machinery::idle() const {

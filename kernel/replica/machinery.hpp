@@ -49,6 +49,8 @@ public:
 
     const std::string name;
     ports& world;
+    // Another one for each engine: the time of its start.
+    const std::uint64_t incarnation;
     memory_pools memory;
     options::resource_options resource_options;
     options::net_options net;

@@ -119,6 +119,8 @@ struct volume {
     // The size or the metadata's place is changing: nothing new begins.
     std::unique_ptr<metadata_move_job> move;
 
+    // Of the peer's engine that we were connected with last; 0: not known.
+    std::uint64_t peer_incarnation = 0;
     // Only the peer has some of what was completed; not in sync since.
     bool peer_is_ahead = false;
     // Some of what was completed may be in no copy any more: the next flush says so.

@@ -69,6 +69,9 @@ peer_state_view look_at_peer_state(const peer_state_facts& facts) {
     const volume_state& reported = facts.reported;
     peer_state_view view;
     view.peer_disk = real_peer_disk(reported.disk, facts.peer_inconsistent);
+    // Without a good disk of our own we have kept what it has not flushed, and send that again.
+    view.restarted = (facts.peer_restarted && own.disk == disk::up_to_date) ||
+                     view.peer_disk == disk::consistent || view.peer_disk == disk::outdated;
     view.all_synced = facts.bits_left <= facts.bits_failed;
     if (own.connection <= connection::tear_down || !well_formed(reported)) {
         view.meaning = peer_state_meaning::closing;
@@ -128,8 +131,7 @@ adoption adopt_peer_state(const peer_state_facts& facts, const peer_state_view& 
 }
 
 bool restarted_while_frozen(const volume_state& own, const peer_state_view& view) {
-    const bool restarted = view.peer_disk == disk::consistent || view.peer_disk == disk::outdated;
-    return restarted && own.suspended() && own.connection < connection::connected;
+    return view.restarted && own.suspended() && own.connection < connection::connected;
 }
 
 bool cannot_thaw(const volume_state& own, const peer_state_view& view, connection next,

@@ -24,6 +24,8 @@ struct peer_state_facts {
     bool peer_inconsistent = false; // UUIDS flag 4
     // The peer was forced to UpToDate while both were Inconsistent (see forced_by_peer).
     bool consider_resync = false;
+    // Its engine is known to be another one than that which we were connected with last.
+    bool peer_restarted = false;
     std::uint64_t bits_left = 0;   // set bits in our bitmap
     std::uint64_t bits_failed = 0; // of the running resync: could not be copied
 };
@@ -40,6 +42,8 @@ struct peer_state_view {
     peer_state_meaning meaning = peer_state_meaning::take;
     // The peer's disk as it is to be taken.
     state::disk peer_disk = disk::unknown;
+    // What it acknowledged and did not flush may be lost.
+    bool restarted = false;
     // The connection state that follows without a handshake.
     state::connection connection = connection::connected;
     bool all_synced = false;
@@ -64,8 +68,10 @@ adoption adopt_peer_state(const peer_state_facts& facts, const peer_state_view& 
                           connection next, disk own_negotiated);
 
 // Frozen writes are sent again to a peer that was away for a moment, never to one that has been
-// restarted meanwhile (only Consistent, or Outdated by a fence-peer handler since): it may have
-// lost what it acknowledged. They are given up, and so in the bitmap that makes it a sync target.
+// restarted meanwhile: it may have lost what it acknowledged. They are given up, and so in the
+// bitmap that makes it a sync target. (DRBD knows such a peer by its disk, which is only
+// Consistent, or Outdated by a fence-peer handler since; alone and without fencing it is UpToDate
+// at once.)
 bool restarted_while_frozen(const volume_state& own, const peer_state_view& view);
 
 // Without such a resync a new generation is made, and the connection is dropped as a ProtocolError.

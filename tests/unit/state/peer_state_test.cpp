@@ -208,6 +208,8 @@ void frozen_writes_do_not_go_to_a_restarted_peer(void**) {
     assert_true(cannot_thaw(facts.own, look_at_peer_state(facts), connection::connected, true));
     facts.reported.disk = disk::up_to_date;
     assert_false(cannot_thaw(facts.own, look_at_peer_state(facts), connection::connected, true));
+    facts.peer_restarted = true; // whatever its disk
+    assert_true(cannot_thaw(facts.own, look_at_peer_state(facts), connection::connected, true));
 }
 
 void a_forced_peer_is_recognised_and_answered(void**) {
