@@ -75,6 +75,10 @@ RULES = [
      "kernel/replica/handshake_decide.cpp", 3660, [],
      "    if (next == connection::wf_bitmap_s && state::restarted_while_frozen(target.state, view)) {"
      "\n", "    if (false) {\n"),
+    ("a peer whose engine was restarted is known, whatever its disk",
+     "kernel/replica/handshake_decide.cpp", 16467, [],
+     "    facts.peer_restarted = target.peer_incarnation != 0 && ",
+     "    facts.peer_restarted = false && "),
     ("nothing comes between a resize and the sync of the new part",
      "kernel/replica/command_queue.cpp", 1183, [],
      "    return target.size_asked && ", "    return false && target.size_asked && "),
