@@ -156,7 +156,8 @@ class Answer:
         text = text.replace(program, "drbdmeta").replace(device, "DEVICE")
         # Who has it: only ours says so.
         text = re.sub(r"^DEVICE is open in python3 \(pid \d+\)\n", "", text, flags=re.M)
-        return text.replace(str(minor), "MINOR")
+        # As a number, not as a part of one: an offset may begin with the same digits.
+        return re.sub(rf"(?<!\d){minor}(?!\d)", "MINOR", text)
 
     def __str__(self):
         return f"exit {self.code}\n{self.out}{self.err}"
