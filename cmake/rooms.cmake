@@ -85,10 +85,10 @@ function(lockstep_test name)
                        ENVIRONMENT "CMOCKA_MESSAGE_OUTPUT=TAP" TIMEOUT 120)
 endfunction()
 
-# lockstep_program_test(name COMMAND ... [TIMEOUT seconds]): a unit test that is a script and runs
-# the programs as they ship.
+# lockstep_program_test(name COMMAND ... [TIMEOUT seconds] [SERIAL]): a unit test that is a script and
+# runs the programs as they ship; SERIAL: what it looks at belongs to the whole machine.
 function(lockstep_program_test name)
-  cmake_parse_arguments(TEST "" "TIMEOUT" "COMMAND" ${ARGN})
+  cmake_parse_arguments(TEST "SERIAL" "TIMEOUT" "COMMAND" ${ARGN})
   if(LOCKSTEP_SANITIZE)
     return()
   endif()
@@ -96,7 +96,8 @@ function(lockstep_program_test name)
     set(TEST_TIMEOUT 120)
   endif()
   add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} -B ${TEST_COMMAND})
-  set_tests_properties(${name} PROPERTIES LABELS "unit;shipped" TIMEOUT ${TEST_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES LABELS "unit;shipped" TIMEOUT ${TEST_TIMEOUT}
+                       RUN_SERIAL ${TEST_SERIAL})
 endfunction()
 
 # The programs and modules that are built in a directory and those below it.

@@ -205,6 +205,7 @@ result<> process::start_rooms() {
     for (const std::string& missing : host::protect_process()) {
         note(log_severity::warning, missing);
     }
+    ask_for_cpu_latency();
     auto peer = host::memory_arena::create(std::size_t{settings_.peer_buffers_mib} << 20);
     auto client = host::memory_arena::create(std::size_t{settings_.client_buffers_mib} << 20);
     if (!peer || !client) {
@@ -253,6 +254,16 @@ result<> process::start_rooms() {
             note(log_severity::error, problem.text());
         });
     return {};
+}
+
+void process::ask_for_cpu_latency() {
+    auto fd = host::open_cpu_latency(settings_.cpu_latency);
+    if (!fd) {
+        note(log_severity::warning, fd.error().text());
+        return;
+    }
+    cpu_latency_ = std::make_unique<host::cpu_latency_request>(*loop_, std::move(*fd),
+                                                               settings_.cpu_latency.limit_us);
 }
 
 result<> process::start_server(const std::string& socket) {

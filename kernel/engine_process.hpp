@@ -54,6 +54,7 @@ private:
     result<> claim_resource();
     result<> start_keeper();
     result<> start_rooms();
+    void ask_for_cpu_latency();
     result<> start_server(const std::string& socket);
     void watch_signals();
     void signalled(int number);
@@ -104,6 +105,7 @@ private:
 
     std::unique_ptr<host::keeper> keeper_;
     std::unique_ptr<host::event_loop> loop_;
+    std::unique_ptr<host::cpu_latency_request> cpu_latency_;
     std::unique_ptr<host::log_queue> log_;
     std::unique_ptr<host::memory_arena> peer_memory_;
     std::unique_ptr<host::memory_arena> client_memory_;

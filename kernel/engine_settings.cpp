@@ -102,6 +102,12 @@ const std::vector<option>& table() {
          [](settings& to, const std::string& text) {
              return set_number(to.busy_wait_us, text, 0, 100'000);
          }},
+        {"cpu-latency", "MICROSECONDS",
+         "what idle processors may take to wake up while there is much to do; \"off\": whatever "
+         "they take; \"auto\" (the default): 0 in a virtual machine, else \"off\"",
+         [](settings& to, const std::string& text) {
+             return host::set_cpu_latency(to.cpu_latency, text);
+         }},
         {"enable-faults", "MASK",
          "disk errors on purpose: 1 metadata write, 2 read, 4 resync write, 8 read, 16 data write, "
          "32 read; the sum of those wanted",

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernel/base/error.hpp"
+#include "kernel/host/cpu_latency.hpp"
 #include "kernel/host/fault_injection.hpp"
 #include "kernel/options/options.hpp"
 
@@ -28,6 +29,7 @@ struct settings {
     std::uint32_t peer_buffers_mib = 6;
     std::uint32_t client_buffers_mib = 6;
     std::uint32_t busy_wait_us = 0;
+    host::cpu_latency_choice cpu_latency;
 };
 
 // `words` are the arguments without the program's name; those of the environment come first, so

@@ -364,6 +364,9 @@ void event_loop::run_once(instant timeout) {
     ring_->in_pass = true;
     enter(wait);
     now_ = clock();
+    if (observer_ != nullptr && wait != 0) {
+        observer_->woke(now_);
+    }
     reap();
     run_timers();
     run_deferred();

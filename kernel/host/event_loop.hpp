@@ -80,6 +80,13 @@ public:
     virtual void expire() = 0;
 };
 
+// Told of each pass of the loop that was allowed to sleep.
+class wait_observer {
+public:
+    virtual ~wait_observer() = default;
+    virtual void woke(instant now) = 0;
+};
+
 // Usage: each operation takes the completion first. fds are plain descriptors owned by the caller,
 // who keeps them open until the operation has ended. `offset` is in bytes; ~0: the file position
 // (pipes, /dev/fuse, sockets).
@@ -133,6 +140,7 @@ public:
     void defer(deferred& which);
     void remove(deferred& which);
     void set_deadline_source(deadline_source* source) { source_ = source; }
+    void set_wait_observer(wait_observer* observer) { observer_ = observer; }
 
     // After a pass in which something happened, the loop looks for at most `limit` nanoseconds for
     // what comes next before it sleeps. Spares what waking up a processor takes, and keeps it busy
@@ -165,6 +173,7 @@ private:
     deferred* deferred_first_ = nullptr;
     deferred* deferred_last_ = nullptr;
     deadline_source* source_ = nullptr;
+    wait_observer* observer_ = nullptr;
 };
 
 } // namespace lockstep::host

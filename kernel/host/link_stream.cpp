@@ -74,6 +74,8 @@ void link_stream::send_deferred(deferred& self) {
     static_cast<later&>(self).of.send_now();
 }
 
+// At once what the socket takes at once: the peer is at work before this loop has handed its next
+// operations to the kernel. The rest when there is room.
 void link_stream::send_now() {
     if (!running_ || lost_ || sending_.pending) {
         return;
@@ -88,7 +90,16 @@ void link_stream::send_now() {
     header_ = {};
     header_.msg_iov = parts_.data();
     header_.msg_iovlen = count;
-    loop_.sendmsg(sending_, socket_.get(), &header_, cork_ && count == segments_max ? MSG_MORE : 0);
+    const int more = cork_ && count == segments_max ? MSG_MORE : 0;
+    const ssize_t took = ::sendmsg(socket_.get(), &header_, more | MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (took > 0) {
+        user_.sent(which_, static_cast<std::size_t>(took));
+        want_send();
+    } else if (errno == EAGAIN || errno == EINTR) {
+        loop_.sendmsg(sending_, socket_.get(), &header_, more);
+    } else {
+        lost(errno);
+    }
 }
 
 void link_stream::sent(completion& self, int result, unsigned /*flags*/) {
