@@ -117,6 +117,8 @@ bool online_verify::ask_next(volume& target) {
         all_.peers.release(*read);
         return false; // it has come, and waits for its turn: ours comes behind it
     }
+    // What our disk has of a write that begins again is no difference that stays.
+    read->failed = all_.peers.differs_by_postponed(*read);
     // The application's writes wait until the answer has been compared; the peer's go on, as the
     // answer may wait for them, and spoil the comparison.
     peer_writes::hold_asked(target, *read);
@@ -160,8 +162,14 @@ void online_verify::answer(peer_request& request, int error) {
     volume& target = *request.target;
     if (all_.peers.current(request)) {
         --target.counters.unacked;
+        // Frozen, a write may wait for ever to begin again, and with it the peer's application
+        // would. (The in-kernel DRBD takes no such answer, and would never end its verify.)
+        const bool no_use =
+            all_.handshake.peer_is_lockstep() && all_.peers.differs_by_postponed(request);
         if (error != 0) {
             all_.peers.send_ack(request, command::neg_rs_dreply);
+        } else if (no_use) {
+            all_.peers.send_ack(request, command::rs_cancel);
         } else {
             wire::digest_request out;
             out.block = {request.sector, request.block_id, request.size, 0};
@@ -190,6 +198,10 @@ void online_verify::read_done(peer_request& request, int error) {
     if (!current) {
         return;
     }
+    conclude(target, sector, size, same);
+}
+
+void online_verify::conclude(volume& target, std::uint64_t sector, std::uint32_t size, bool same) {
     wire::block_ack result;
     result.sector = sector;
     result.block_id = same ? wire::block_id_in_sync : wire::block_id_out_of_sync;
@@ -218,7 +230,7 @@ void online_verify::reply_received(volume& target, const wire::digest_request& r
     all_.resync.retry(*asked);
 }
 
-bool online_verify::refused(volume& target, const wire::block_ack& ack) {
+bool online_verify::refused(volume& target, const wire::block_ack& ack, bool cancelled) {
     peer_request* asked = find_asked(target, ack.sector);
     if (asked == nullptr) {
         return false;
@@ -226,7 +238,12 @@ bool online_verify::refused(volume& target, const wire::block_ack& ack) {
     const std::uint32_t size = asked->size;
     all_.peers.release(*asked);
     // The disk that refuses may be the reason why the verify has ended.
-    if (target.state.connection == connection::verify_s) {
+    if (target.state.connection != connection::verify_s) {
+        return true;
+    }
+    if (cancelled) {
+        conclude(target, ack.sector, size, true); // a write is going to make it so
+    } else {
         // Not known to be equal counts as out of sync.
         compared(target, ack.sector, size, false);
         tick(target);

@@ -28,7 +28,7 @@ public:
     void reply_received(volume& target, const wire::digest_request& reply);
     void result_received(volume& target, const wire::block_ack& ack);
     // False: no block of a verify.
-    bool refused(volume& target, const wire::block_ack& ack);
+    bool refused(volume& target, const wire::block_ack& ack, bool cancelled);
     void read_done(peer_request& request, int error);
     void finish(volume& target);
     void link_lost(volume& target);
@@ -39,6 +39,7 @@ private:
     bool ask_next(volume& target);
     peer_request* find_asked(volume& target, std::uint64_t sector) const;
     void answer(peer_request& request, int error);
+    void conclude(volume& target, std::uint64_t sector, std::uint32_t size, bool same);
     void compared(volume& target, std::uint64_t sector, std::uint32_t size, bool same);
     void check_finished(volume& target);
     void end(volume& target);

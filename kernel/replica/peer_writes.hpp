@@ -94,6 +94,9 @@ public:
     // Our overlapping write lost against the other Primary's: it begins again behind that.
     void conflict_retry(app_request& write);
     void begin_behind(app_request& write);
+    // Our disk has something of such a write, and the peer does not get it before that begins
+    // again.
+    bool differs_by_postponed(const peer_request& block) const;
     // The peer is gone for good: what our disk has of such writes is marked out of sync.
     void give_up_postponed();
     // A write of the peer is at work where this one of ours is about to begin.

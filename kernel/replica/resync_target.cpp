@@ -244,8 +244,8 @@ void resync_runner::in_sync_received(volume& target, const wire::block_ack& ack)
 }
 
 void resync_runner::refused(volume& target, const wire::block_ack& ack, bool cancelled) {
-    if (all_.verify.refused(target, ack) || target.state.connection == connection::verify_s ||
-        target.run.in_flight == 0) {
+    if (all_.verify.refused(target, ack, cancelled) ||
+        target.state.connection == connection::verify_s || target.run.in_flight == 0) {
         return;
     }
     give_back_asked(target, ack.sector);

@@ -113,6 +113,17 @@ void peer_writes::begin_behind(app_request& write) {
     target.retry_overlaps = true;
 }
 
+bool peer_writes::differs_by_postponed(const peer_request& block) const {
+    const auto& requests = block.target->application_requests;
+    app_request* each = all_.net.allow_two_primaries ? requests.front() : nullptr;
+    while (each != nullptr &&
+           !(each->on_disk_only && each->sector < block.sector + block.sectors() &&
+             block.sector < each->sector + each->sectors())) {
+        each = requests.after(*each);
+    }
+    return each != nullptr;
+}
+
 void peer_writes::give_up_postponed() {
     for (auto& [number, target] : all_.volumes) {
         for (app_request* each = target->application_requests.front(); each != nullptr;
