@@ -240,6 +240,14 @@ bool handshake::state_sent() const {
     return false;
 }
 
+bool handshake::comparing() const {
+    return state_sent() || std::ranges::any_of(all_.volumes, [](const auto& entry) {
+               const volume& each = *entry.second;
+               return each.handshake_due && each.peer_volume != at_peer::missing &&
+                      each.state.connection == state::connection::wf_report_params;
+           });
+}
+
 // --- settings ---
 
 void handshake::send_protocol(command code) {

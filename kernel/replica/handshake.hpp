@@ -49,6 +49,8 @@ public:
     // Our STATE is out and the peer's has not come: role and disk must not change. A volume that
     // the peer does not have keeps nothing waiting.
     bool state_sent() const;
+    // Some volume is still to be compared: its STATE is out, or waits for what comes before.
+    bool comparing() const;
     std::string_view integrity_algorithm() const { return integrity_; }
     bool peer_is_lockstep() const { return peer_is_lockstep_; }
 

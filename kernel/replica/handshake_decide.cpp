@@ -326,7 +326,7 @@ void handshake::finish_state(volume& target, const state::peer_state_facts& fact
         all_.states.send_uuids(target);
         all_.states.send_state(target);
     }
-    if (!state_sent()) {
+    if (!comparing()) {
         deadline_.cancel();
         discard_my_data_ = false;
     }

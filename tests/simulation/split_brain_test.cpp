@@ -32,7 +32,9 @@ constexpr std::uint64_t block_sectors = 8;
 struct parted_pair : simulation::world {
     explicit parted_pair(const simulation::node_settings& settings) : world(1, settings) {
         for (auto& each : nodes) {
-            simulation::create_metadata(each->metadata_at(0));
+            for (replica::volume_number number = 0; number < settings.volumes; ++number) {
+                simulation::create_metadata(each->metadata_at(number));
+            }
             each->start();
         }
         assert_true(attach(0) && attach(1));
@@ -156,6 +158,29 @@ void discard_my_data_gives_up_one_side(void**) {
     }
 }
 
+// The volumes are not compared at the same moment if one of them grows first.
+void discard_my_data_is_said_for_each_volume(void**) {
+    for (const unsigned victim : {0U, 1U}) {
+        for (const replica::volume_number grows : {0, 1}) {
+            auto settings = settings_with(asb::disconnect, asb::disconnect);
+            settings.volumes = 2;
+            parted_pair it(settings);
+            it.both_write();
+            assert_true(it.secondary(victim));
+            if (victim == 1) {
+                it.disconnect(1);
+            }
+            it.nodes[0]->grow_device(grows, 24576);
+            it.nodes[1]->grow_device(grows, 24576);
+            it.meet(victim == 0, victim == 1);
+            assert_true(it.wait_in_sync());
+            it.run_for(second);
+            assert_true(it.content(victim, 2) == it.pattern(1 - victim));
+            assert_string_equal(it.failure().c_str(), "");
+        }
+    }
+}
+
 void after_sb_0pri_chooses_the_victim(void**) {
     struct expectation {
         asb policy;
@@ -239,6 +264,7 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(split_brain_without_policy_parts_both_and_calls_the_handlers),
         cmocka_unit_test(discard_my_data_gives_up_one_side),
+        cmocka_unit_test(discard_my_data_is_said_for_each_volume),
         cmocka_unit_test(after_sb_0pri_chooses_the_victim),
         cmocka_unit_test(after_sb_0pri_discard_zero_changes_needs_a_side_without_changes),
         cmocka_unit_test(after_sb_1pri_discard_secondary_keeps_the_primary),
