@@ -1,5 +1,7 @@
 #include "kernel/replica/command_queue.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "kernel/replica/machinery.hpp"
@@ -19,10 +21,14 @@ bool names_connection(const state::state_change& wanted) {
     return (wanted.mask & field) != 0;
 }
 
-// A verify or a full sync: while both nodes are Connected for the sync of a new part to begin.
-bool disturbs_resize(const volume& target, const state::state_change& wanted) {
-    return target.size_asked && names_connection(wanted) &&
-           state::apply(target.state, wanted).connection > connection::connected;
+bool names_role(const state::state_change& wanted) {
+    const auto fields =
+        state::state_change{}.with(state::role::primary).with_peer(state::role::primary).mask;
+    return (wanted.mask & fields) != 0;
+}
+
+bool resizes(const volume& target) {
+    return target.resizing || target.size_asked;
 }
 
 } // namespace
@@ -100,7 +106,7 @@ void command_queue::begin(job& current) {
         finish(own);
         return;
     }
-    if (target != nullptr && disturbs_resize(*target, current.wanted)) {
+    if (disturbs_resize(target, current.wanted)) {
         try_later(current);
         return;
     }
@@ -123,6 +129,18 @@ void command_queue::begin(job& current) {
                        all_.volumes.empty() ? volume_number{0} : all_.volumes.begin()->first,
                        command::state_chg_req, request);
     }
+}
+
+// A verify or a full sync: while both nodes are Connected for the sync of a new part to begin. And
+// a change of roles, by which both decide who is its source.
+bool command_queue::disturbs_resize(const volume* target, const state::state_change& wanted) const {
+    if (names_role(wanted) && std::ranges::any_of(all_.volumes, [](const auto& entry) {
+            return entry.second->connected() && resizes(*entry.second);
+        })) {
+        return true;
+    }
+    return target != nullptr && resizes(*target) && names_connection(wanted) &&
+           state::apply(target->state, wanted).connection > connection::connected;
 }
 
 verdict command_queue::apply(const job& current) {
@@ -161,6 +179,10 @@ bool command_queue::asks_about(const volume& target) const {
 
 bool command_queue::asks_for_sync(const volume& target) const {
     return asks_about(target) && names_connection(jobs_.front().wanted);
+}
+
+bool command_queue::asks_for_role() const {
+    return active_ && jobs_.front().sent && names_role(jobs_.front().wanted);
 }
 
 bool command_queue::asks_to_detach(const volume& target) const {
@@ -224,7 +246,7 @@ void command_queue::request_received(volume& target, const wire::state_request& 
         answer(target.number, false, verdict::not_supported);
         return;
     }
-    if (disturbs_resize(target, *wanted)) {
+    if (disturbs_resize(&target, *wanted)) {
         answer(target.number, false, verdict::concurrent_change);
         return;
     }

@@ -34,6 +34,7 @@ public:
     // One that starts a verify or a full sync of this volume.
     bool asks_for_sync(const volume& target) const;
     bool asks_to_detach(const volume& target) const;
+    bool asks_for_role() const;
 
 private:
     struct job {
@@ -50,6 +51,7 @@ private:
     void finish(state::verdict result);
     void try_later(job& current);
     bool asks_about(const volume& target) const;
+    bool disturbs_resize(const volume* target, const state::state_change& wanted) const;
     state::verdict apply(const job& current);
     bool needs_peer(const job& current) const;
     void answer(volume_number number, bool connection, state::verdict result);

@@ -139,8 +139,9 @@ void metadata_moves::fail(volume& target, const error& why) {
     metadata_move_job& job = *target.move;
     local_disk& own = *target.disk;
     if (job.now == metadata_move_job::phase::moving) {
-        // Memory still has everything; the disk perhaps not.
-        own.set_flags(own.super.flags | format::md_flag::full_sync);
+        // Memory still has everything; the disk perhaps neither log nor bitmap.
+        own.set_flags(own.super.flags | format::md_flag::full_sync | format::md_flag::al_clean);
+        own.super.magic = format::magic_v08;
         own.hold_superblock(false);
     }
     job.now = metadata_move_job::phase::moved;

@@ -259,8 +259,43 @@ void size_changes::resync_new_part(volume& target) {
     }
 }
 
+// From here on the peer changes no role with our leave; and what we have agreed to before it has
+// heard when it answers the PING.
 void size_changes::resize(volume& target, const disk_properties& properties,
                           const resize_arguments& arguments, on_outcome done) {
+    constexpr auto busy = static_cast<int>(state::size_error::resize_during_resync);
+    if (target.move != nullptr || target.resizing) {
+        done(refused(busy, "another resize is under way", "wait until it has ended"));
+        return;
+    }
+    if (all_.commands.asks_for_role()) {
+        done(refused(busy, "a change of roles is under way", "wait until it has ended"));
+        return;
+    }
+    target.resizing = true;
+    const auto ended = [this, number = target.number, done = std::move(done)](outcome result) {
+        if (volume* found = all_.find(number)) {
+            found->resizing = false;
+        }
+        done(std::move(result));
+    };
+    if (!target.connected()) {
+        resize_now(target, properties, arguments, ended);
+        return;
+    }
+    all_.keepalive.ping([this, number = target.number, properties, arguments, ended](bool) {
+        all_.defer([this, number, properties, arguments, ended] {
+            if (volume* found = all_.find(number)) {
+                resize_now(*found, properties, arguments, ended);
+            } else {
+                ended(refused(busy, "the volume is gone", {}));
+            }
+        });
+    });
+}
+
+void size_changes::resize_now(volume& target, const disk_properties& properties,
+                              const resize_arguments& arguments, on_outcome done) {
     if (target.disk == nullptr || target.state.disk < disk::inconsistent) {
         done(refused(138, "Device does not have a disk-config", "attach the disk first"));
         return;

@@ -43,6 +43,8 @@ private:
     void take_block_size(volume& target, const wire::sizes& sizes);
     void agree_with_peer(volume& target, const wire::sizes& sizes, bool grown_backing);
     void answer_peer(volume& target, const state::sizes_decision& decision, bool no_resync);
+    void resize_now(volume& target, const disk_properties& properties,
+                    const resize_arguments& arguments, on_outcome done);
     void resize_held(volume& target, const resize_arguments& arguments, on_outcome done);
     void tell_peer(volume& target, const resize_arguments& arguments, bool grew);
 

@@ -114,6 +114,7 @@ struct volume {
     bool consider_resync = false;     // the peer was forced to UpToDate
     std::uint64_t last_size_sent = 0;
     bool resize_pending = false;
+    bool resizing = false;   // by a command that has not ended
     bool size_asked = false; // by a resize of ours, and the peer has not answered
     bool grow_after_negotiation = false;
     // The size or the metadata's place is changing: nothing new begins.

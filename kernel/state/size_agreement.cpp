@@ -62,7 +62,11 @@ void decide_with_disk(sizes_decision& decision, const sizes_situation& at,
 
 void decide_diskless(sizes_decision& decision, const sizes_situation& at,
                      const sizes_report& report) {
-    const std::uint64_t told = first_known(report.current, report.user, report.disk);
+    // Asked to answer we say what we have, and hear what the device has become: it need not have
+    // grown to what the peer's disk can carry, as our own may be attached again. (The in-kernel
+    // DRBD takes the peer's disk here, and parts from it when that says otherwise.)
+    const bool asked = report.current == 0 && at.device != 0;
+    const std::uint64_t told = asked ? 0 : first_known(report.current, report.user, report.disk);
     const bool peer_knows_nothing = told == 0 || (at.device != 0 && report.disk == 0);
     if (peer_knows_nothing || told == at.device) {
         return;

@@ -10,7 +10,9 @@ namespace lockstep::simulation {
 namespace {
 
 format::geometry layout_of(const metadata_place& at) {
-    const auto made = format::lay_out(at.where, at.device->sectors() * 512, at.data_sectors * 512);
+    const bool internal = at.where.kind == format::placement_kind::internal;
+    const std::uint64_t sectors = internal ? at.data_sectors : at.device->sectors();
+    const auto made = format::lay_out(at.where, sectors * 512, at.data_sectors * 512);
     LOCKSTEP_CHECK(made.has_value());
     return *made;
 }
@@ -98,29 +100,25 @@ void apply_activity_log(const metadata_place& at) {
     write_superblock(at, value);
 }
 
-void follow_growth(const metadata_place& at, std::uint64_t known_sectors) {
-    const auto here = read_superblock(at);
-    if (here.magic == format::magic_v08 || here.magic == format::magic_v84_unclean) {
-        return;
-    }
-    // Read as if the device still ended where it did.
-    disk& device = *at.device;
-    const std::uint64_t sectors = device.sectors();
-    device.grow(known_sectors);
-    const metadata_place before{at.device, at.where, known_sectors};
-    apply_activity_log(before);
-    auto value = read_superblock(before);
+bool has_metadata(const metadata_place& at) {
+    const auto magic = read_superblock(at).magic;
+    return magic == format::magic_v08 || magic == format::magic_v84_unclean;
+}
+
+void follow_growth(const metadata_place& at, std::uint64_t sectors) {
+    apply_activity_log(at);
+    auto value = read_superblock(at);
     LOCKSTEP_CHECK(value.magic == format::magic_v08);
     std::vector<std::byte> bits(format::bitmap_bytes_on_disk(value.la_size_sectors));
-    device.read_now(layout_of(before).bitmap_offset, bits);
-    device.grow(sectors);
-    const auto now = layout_of(at);
-    write_empty_log(at);
-    device.write_now(now.bitmap_offset, bits);
-    value.md_size_sectors = now.md_size_sectors;
-    value.al_offset_sectors = now.al_offset_sectors;
-    value.bm_offset_sectors = now.bm_offset_sectors;
-    write_superblock(at, value);
+    at.device->read_now(layout_of(at).bitmap_offset, bits);
+    const metadata_place end{at.device, at.where, sectors};
+    const auto layout = layout_of(end);
+    write_empty_log(end);
+    at.device->write_now(layout.bitmap_offset, bits);
+    value.md_size_sectors = layout.md_size_sectors;
+    value.al_offset_sectors = layout.al_offset_sectors;
+    value.bm_offset_sectors = layout.bm_offset_sectors;
+    write_superblock(end, value);
 }
 
 } // namespace lockstep::simulation

@@ -9,7 +9,7 @@ namespace lockstep::simulation {
 struct metadata_place {
     disk* device = nullptr; // that the metadata lies on
     format::placement where;
-    std::uint64_t data_sectors = 0; // of the data device
+    std::uint64_t data_sectors = 0; // of the data device, as it is or was
 };
 
 // create-md.
@@ -20,9 +20,9 @@ void create_metadata_in_sync(const metadata_place& at, std::uint64_t current_uui
                              std::uint64_t size_sectors = 0);
 // apply-al, as drbdadm does before each attach.
 void apply_activity_log(const metadata_place& at);
-// check-resize: brings internal metadata from the end of the device as it was last known to its end
-// now, unless it is there already.
-void follow_growth(const metadata_place& at, std::uint64_t known_sectors);
+bool has_metadata(const metadata_place& at);
+// check-resize: brings internal metadata from the end of the device as it was known to its end now.
+void follow_growth(const metadata_place& at, std::uint64_t sectors);
 format::superblock read_superblock(const metadata_place& at);
 
 } // namespace lockstep::simulation

@@ -82,16 +82,26 @@ void node::crash(bool noticed) {
     client_pool_.reset();
 }
 
+format::placement node::where_metadata_is() const {
+    return {settings_.external_metadata ? format::placement_kind::flex_external
+                                        : format::placement_kind::internal,
+            0};
+}
+
 metadata_place node::metadata_at(volume_number volume) {
-    const auto kind = settings_.external_metadata ? format::placement_kind::flex_external
-                                                  : format::placement_kind::internal;
-    return {&metadata_disk(volume), {kind, 0}, data_disk(volume).sectors()};
+    const metadata_place end{&metadata_disk(volume), where_metadata_is(),
+                             data_disk(volume).sectors()};
+    metadata_place found = end;
+    const auto& before = grown_from_[volume];
+    for (auto known = before.rbegin(); known != before.rend() && !has_metadata(found); ++known) {
+        found.data_sectors = *known;
+    }
+    return before.empty() || has_metadata(found) ? found : end;
 }
 
 std::uint64_t node::data_sectors(volume_number volume) {
-    const auto layout =
-        format::lay_out(metadata_at(volume).where, metadata_disk(volume).sectors() * 512,
-                        data_disk(volume).sectors() * 512);
+    const auto layout = format::lay_out(where_metadata_is(), metadata_disk(volume).sectors() * 512,
+                                        data_disk(volume).sectors() * 512);
     LOCKSTEP_CHECK(layout.has_value());
     return layout->data_sectors_max;
 }
@@ -102,6 +112,10 @@ void node::attach(volume_number volume, replica::on_outcome done) {
         return;
     }
     if (metadata_disk(volume).under_way() == 0) {
+        const metadata_place known = metadata_at(volume);
+        if (known.data_sectors != data_disk(volume).sectors()) {
+            follow_growth(known, data_disk(volume).sectors());
+        }
         apply_activity_log(metadata_at(volume));
     }
     options::disk_options wanted = settings_.disk;

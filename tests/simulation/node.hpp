@@ -98,11 +98,13 @@ public:
 
     disk& data_disk(volume_number volume) { return *disks_[volume].data; }
     disk& metadata_disk(volume_number volume) { return *disks_[volume].metadata; }
+    // Where it is: of a device that has grown perhaps where its end was.
     metadata_place metadata_at(volume_number volume);
     replica::disk_properties properties_now(volume_number volume);
     std::uint64_t data_sectors(volume_number volume);
     // The backing device becomes larger, and nobody tells the program.
     void grow_device(volume_number volume, std::uint64_t sectors) {
+        grown_from_[volume].push_back(data_disk(volume).sectors());
         data_disk(volume).grow(sectors);
     }
     node_settings& settings() { return settings_; }
@@ -198,6 +200,7 @@ private:
     using arena = std::unique_ptr<std::byte, released>;
 
     arena allocate(std::size_t size);
+    format::placement where_metadata_is() const;
     void end_helper_after(instant delay, std::uint64_t id, int exit_code);
 
     event_queue& events_;
@@ -207,6 +210,7 @@ private:
     node_settings settings_;
     std::vector<backing_pair> disks_;
     std::vector<std::uint64_t> sizes_;
+    std::map<volume_number, std::vector<std::uint64_t>> grown_from_; // oldest first
     std::uint64_t incarnation_ = 0;
     arena peer_memory_;
     arena client_memory_;

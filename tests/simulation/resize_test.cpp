@@ -183,6 +183,27 @@ void no_resize_during_a_resync_or_without_a_primary(void**) {
     it.expect(!resyncing.ok && resyncing.code == 130 && !resyncing.remedy.empty(), "code 130");
 }
 
+// What its peer's disk could carry is not the size of the device.
+void a_diskless_primary_stays_connected_when_its_peer_resizes(void**) {
+    growing it;
+    it.up_and_synced();
+    it.run([&](replica::on_outcome done) {
+        it.nodes[0]->machine().detach(0, false, std::move(done));
+    });
+    const std::uint64_t before = it.size_of(0);
+    it.grow_devices(far_sectors);
+    it.expect(it.resize(1).ok, "resize");
+    it.run_for(second);
+    it.expect(it.both(state::connection::connected) && it.both_have(before),
+              "the disk that is gone can't have grown");
+    it.some_writes_succeed(0, 10);
+    it.expect(it.attach(0), "attached again");
+    it.expect(it.wait_in_sync(), "in sync again");
+    it.expect(it.resize(0).ok, "resize again");
+    it.grown_to(far_sectors);
+    it.data_areas_are_equal();
+}
+
 // --- crashes ---
 
 struct crash_plan {
@@ -219,7 +240,6 @@ bool crash_in_resize(const crash_plan& plan, unsigned writes) {
     for (unsigned side = 0; side < 2; ++side) {
         if (!it.nodes[side]->alive()) {
             it.nodes[side]->start();
-            simulation::follow_growth(it.nodes[side]->metadata_at(0), old_sectors);
             it.expect(it.attach(side), "attached after the crash");
         }
     }
@@ -264,6 +284,50 @@ void a_verify_does_not_come_between_a_resize_and_its_sync(void**) {
     }
 }
 
+// Who is the source of the new part follows from the roles, and both must see the same ones.
+void change_role_in_resize(unsigned asks, bool promotes, bool role_first, unsigned later) {
+    auto settings = simulation::small_pair();
+    settings.net.allow_two_primaries = true;
+    settings.external_metadata = true; // nothing moves, so that all of it takes milliseconds
+    growing it(settings, later + 1);
+    it.up_and_synced();
+    it.expect(promotes || it.primary(1), "two Primaries");
+    it.net.faults.delay_max = 3 * simulation::millisecond;
+    bool parted = false;
+    it.on_event = [&] { parted |= !it.net.connected(); };
+    it.grow_devices(far_sectors);
+    if (!role_first) {
+        it.begin_resize(asks);
+        it.run_for(later * simulation::millisecond / 4);
+    }
+    const auto nothing = [](const replica::outcome&) {};
+    if (promotes) {
+        it.nodes[1]->machine().primary(false, nothing);
+    } else {
+        it.nodes[asks]->machine().secondary(nothing);
+    }
+    if (role_first) {
+        it.run_for(later * simulation::millisecond / 4);
+        it.begin_resize(asks);
+    }
+    it.run_for(10 * second);
+    it.expect(!parted && it.is_in_sync(), "connected and in sync");
+    it.expect(it.primary(0) && it.resize(0).ok, "resize, or once more if it was refused");
+    it.grown_to(far_sectors);
+    it.data_areas_are_equal();
+}
+
+void a_change_of_roles_does_not_come_between_a_resize_and_its_sync(void**) {
+    for (const unsigned asks : {0U, 1U}) {
+        for (const bool promotes : {true, false}) {
+            for (unsigned later = 0; later < 20; ++later) {
+                change_role_in_resize(asks, promotes, false, later);
+                change_role_in_resize(asks, promotes, true, later);
+            }
+        }
+    }
+}
+
 void a_primary_that_crashes_at_any_write_of_a_resize_attaches_again(void**) {
     survives_every_crash({far_sectors, true, false});
     survives_every_crash({near_sectors, true, false});
@@ -279,6 +343,47 @@ void both_nodes_that_crash_at_any_write_of_a_resize_attach_again(void**) {
     survives_every_crash({near_sectors, true, true});
 }
 
+// The pair grows, and of node A's writes the one behind `writes` others fails. False if the resize
+// was over before that.
+bool fail_in_resize(std::uint64_t sectors, unsigned writes) {
+    growing it(simulation::small_pair(), 1000 + writes);
+    it.up_and_synced();
+    it.some_writes_succeed(0, 20);
+    it.grow_devices(sectors);
+    auto& data = it.nodes[0]->data_disk(0);
+    const std::uint64_t before = data.writes_ended();
+    it.begin_resize(0);
+    const bool reached =
+        it.run_until([&] { return data.writes_ended() >= before + writes; }, 5 * second);
+    if (!reached) {
+        return false;
+    }
+    data.faults.write_error_permille = 1000;
+    const bool failed = it.run_until([&] { return data.errors() > 0; }, 5 * second);
+    data.faults.write_error_permille = 0;
+    if (!failed || it.state_of(1).disk != state::disk::up_to_date) {
+        return false; // the new part is being synced: node A has the only good disk
+    }
+    it.expect_within([&] { return it.state_of(0).disk == state::disk::diskless; }, "detached");
+    it.some_writes_succeed(0, 10);
+    it.expect(it.attach(0), "attached again");
+    it.expect(it.wait_in_sync(), "in sync again");
+    it.expect(it.resize(0).ok, "resize again");
+    it.grown_to(sectors);
+    it.data_areas_are_equal();
+    return true;
+}
+
+void any_write_of_a_resize_may_fail(void**) {
+    for (const std::uint64_t sectors : {far_sectors, near_sectors}) {
+        unsigned writes = 0;
+        while (fail_in_resize(sectors, writes)) {
+            ++writes;
+        }
+        assert_true(writes > 8);
+    }
+}
+
 void a_disk_that_fails_during_a_resize_is_detached(void**) {
     for (const std::uint64_t sectors : {far_sectors, near_sectors}) {
         growing it;
@@ -290,7 +395,6 @@ void a_disk_that_fails_during_a_resize_is_detached(void**) {
         it.expect_within([&] { return it.state_of(0).disk == state::disk::diskless; }, "detached");
         it.some_writes_succeed(0, 10);
         it.nodes[0]->data_disk(0).faults.write_error_permille = 0;
-        simulation::follow_growth(it.nodes[0]->metadata_at(0), old_sectors);
         it.expect(it.attach(0), "attached again");
         it.converge();
     }
@@ -310,10 +414,13 @@ int main() {
         cmocka_unit_test(a_shrink_nobody_asked_for_is_refused),
         cmocka_unit_test(no_resize_during_a_resync_or_without_a_primary),
         cmocka_unit_test(a_verify_does_not_come_between_a_resize_and_its_sync),
+        cmocka_unit_test(a_diskless_primary_stays_connected_when_its_peer_resizes),
+        cmocka_unit_test(a_change_of_roles_does_not_come_between_a_resize_and_its_sync),
         cmocka_unit_test(a_primary_that_crashes_at_any_write_of_a_resize_attaches_again),
         cmocka_unit_test(a_secondary_that_crashes_at_any_write_of_a_resize_attaches_again),
         cmocka_unit_test(both_nodes_that_crash_at_any_write_of_a_resize_attach_again),
         cmocka_unit_test(a_disk_that_fails_during_a_resize_is_detached),
+        cmocka_unit_test(any_write_of_a_resize_may_fail),
     };
     return cmocka_run_group_tests_name("simulation_resize", tests, nullptr, nullptr);
 }

@@ -81,7 +81,8 @@ RULES = [
      "    facts.peer_restarted = false && "),
     ("nothing comes between a resize and the sync of the new part",
      "kernel/replica/command_queue.cpp", 1183, [],
-     "    return target.size_asked && ", "    return false && target.size_asked && "),
+     "    return target.resizing || target.size_asked;\n",
+     "    return false && target.size_asked;\n"),
 ]
 
 

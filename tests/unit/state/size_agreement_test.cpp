@@ -158,6 +158,9 @@ void a_diskless_node_takes_the_peers_current_size(void**) {
     assert_int_equal(on_sizes(at, {1000, 0, 0}).device, 1000);
     at.device = 600;
     assert_int_equal(on_sizes(at, {0, 0, 500}).device, 600); // the peer has no disk either
+    at.now.connection = connection::connected;
+    assert_int_equal(on_sizes(at, {1000, 0, 0}).device, 600); // a question, not its size
+    assert_true(on_sizes(at, {1000, 0, 0}).reply);
     at.now.role = role::primary;
     assert_int_equal(on_sizes(at, {1000, 0, 500}).refusal, sizes_refusal::device_would_shrink);
     assert_int_equal(on_sizes(at, {1000, 0, 700}).device, 700);
