@@ -18,6 +18,9 @@ history::history(const run_options& given)
     if (choices_.percent(20)) {
         world_.net.faults.window_bytes = 16 * 1024;
     }
+    for (volume_number number = 0; number < settings_.node.volumes; ++number) {
+        world_.models[number].zeroes_before(at(0).data_sectors(number));
+    }
     if (settings_.freezes()) {
         world_.on_event = [this] { check_not_alone_unfenced(); };
     }
@@ -169,6 +172,9 @@ void history::promote(unsigned side) {
 }
 
 void history::step(unsigned fault_percent, unsigned command_percent) {
+    if (settings_.devices_grow && choices_.percent(4)) {
+        grow_devices();
+    }
     const auto dice = choices_.below(100);
     const unsigned side = any_side();
     if (dice < fault_percent) {

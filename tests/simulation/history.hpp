@@ -65,6 +65,8 @@ private:
     void administrate(unsigned side);
     void force(unsigned side);
     void grow(unsigned side);
+    void grow_devices();
+    replica::resize_arguments configured_size(volume_number volume);
     void resize_as_configured(unsigned side);
 
     // --- the fence-peer handler (history_fencing.cpp) ---
@@ -82,6 +84,7 @@ private:
     void help(unsigned side);
     void settle_split_brain();
     void choose_good_data();
+    void grow_at_last();
     bool settled();
 
     random_source choices_;

@@ -1,4 +1,6 @@
 // What administrators type in between.
+#include <fmt/format.h>
+
 #include "history.hpp"
 
 namespace lockstep::simulation {
@@ -148,15 +150,50 @@ void history::grow(unsigned side) {
     pause(20 * millisecond);
 }
 
+replica::resize_arguments history::configured_size(volume_number volume) {
+    const auto known = at(0).size_option.find(volume);
+    replica::resize_arguments arguments;
+    arguments.size_sectors =
+        known != at(0).size_option.end() ? known->second : settings_.node.disk.size_sectors;
+    return arguments;
+}
+
+// The devices below become larger: mostly on both nodes, and mostly somebody says so.
+void history::grow_devices() {
+    const volume_number volume = any_volume();
+    // Less than the metadata takes, so that its old place and its new one overlap; or far.
+    const std::uint64_t added =
+        choices_.percent(40) ? 8 * choices_.between(1, 4) : 8 * choices_.between(16, 256);
+    const unsigned first = any_side();
+    const bool both = choices_.percent(75);
+    for (const unsigned side : {first, 1 - first}) {
+        const std::uint64_t before = at(side).data_disk(volume).sectors();
+        if ((side == first || both) && before < settings_.node.device_sectors + 8192) {
+            world_.print(side, fmt::format("[{}] DEVICE GROWS BY {}", volume, added));
+            at(side).grow_device(volume, before + added);
+        }
+    }
+    pause(20 * millisecond);
+    const unsigned asks = any_side();
+    if (up(asks) && choices_.percent(75)) {
+        ask([&](replica::on_outcome done) {
+            at(asks).machine().resize(volume, at(asks).properties_now(volume),
+                                      configured_size(volume), std::move(done));
+        });
+        pause(20 * millisecond);
+    }
+}
+
 // One that was refused or interrupted is begun again: else a node that has not heard of it keeps
 // the other, which has, from connecting.
 void history::resize_as_configured(unsigned side) {
-    for (const auto& [volume, sectors] : at(side).size_option) {
-        replica::resize_arguments arguments;
-        arguments.size_sectors = sectors;
-        world_.run([&, number = volume](replica::on_outcome done) {
-            at(side).machine().resize(number, at(side).properties_now(number), arguments,
-                                      std::move(done));
+    for (volume_number volume = 0; volume < settings_.node.volumes; ++volume) {
+        if (!settings_.devices_grow && !at(side).size_option.contains(volume)) {
+            continue;
+        }
+        world_.run([&](replica::on_outcome done) {
+            at(side).machine().resize(volume, at(side).properties_now(volume),
+                                      configured_size(volume), std::move(done));
         });
     }
 }

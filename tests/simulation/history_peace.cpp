@@ -1,5 +1,8 @@
 // The end of a history: the faults are over, an administrator does what the states ask for, and
 // everything that was begun has to end.
+#include <algorithm>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "history.hpp"
@@ -160,6 +163,30 @@ void history::make_peace() {
     }
 }
 
+// Nothing is in the way any more: what both disks have room for is used.
+void history::grow_at_last() {
+    const bool primary = seen_.is_primary(0) || seen_.is_primary(1);
+    for (unsigned round = 0; round < 2 && primary && settings_.devices_grow && going_on();
+         ++round) {
+        resize_as_configured(round);
+        help(0);
+        help(1);
+        world_.run_until([this] { return settled(); }, 60 * second);
+        world_.run_for(second);
+    }
+    for (volume_number number = 0; number < settings_.node.volumes; ++number) {
+        const std::uint64_t user = configured_size(number).size_sectors;
+        const std::uint64_t disks =
+            std::min(at(0).data_sectors(number), at(1).data_sectors(number));
+        const std::uint64_t expected = user != 0 ? std::min(user, disks) : disks;
+        const auto [a, b] = std::pair{at(0).device_size(number), at(1).device_size(number)};
+        if (a != b || (primary && settings_.devices_grow && a != expected)) {
+            world_.fail_with(fmt::format("volume {}: the devices have {} and {} sectors, not {}",
+                                         number, a, b, expected));
+        }
+    }
+}
+
 void history::finish() {
     if (!going_on()) {
         return;
@@ -175,6 +202,9 @@ void history::finish() {
     if (going_on() && !settled()) {
         world_.fail_with(world_.quiet() ? "the nodes do not get in sync though all faults are over"
                                         : "requests of clients do not end");
+    }
+    if (going_on()) {
+        grow_at_last();
     }
     if (going_on()) {
         world_.check_converged();

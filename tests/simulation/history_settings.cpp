@@ -117,6 +117,9 @@ history_settings draw_settings(random_source& random, const run_options& given) 
     draw_disk(random, drawn);
     draw_dialect(random, drawn);
     draw_themes(random, drawn);
+    // Drawn apart, so that all other histories stay as they were.
+    random_source apart(~given.seed);
+    drawn.devices_grow = !drawn.wide && apart.percent(given.growing ? 100 : 8);
     return drawn;
 }
 
@@ -132,6 +135,7 @@ std::string history_settings::text() const {
     said += two_primaries ? " two-primaries" : "";
     said += administration ? " administration" : "";
     said += grows ? " grows" : "";
+    said += devices_grow ? " devices-grow" : "";
     return said;
 }
 

@@ -22,6 +22,7 @@ struct history_settings {
     bool administration = false; // invalidate, outdate, forced promotion
     bool two_primaries = false;  // with fencing: each may go on alone only if the other is dead
     bool grows = false;          // resize
+    bool devices_grow = false;   // and then resize
 
     bool fencing() const { return node.disk.fencing != options::fencing::dont_care; }
     // Without an answer of the handler nothing is completed that the peer may lack.

@@ -128,18 +128,21 @@ bool model::excluded(const std::vector<write_id>& history, write_id id, moment r
 std::string model::check(std::uint64_t at_sector, const std::byte* content,
                          moment read_issued) const {
     write_id id = 0;
-    if (!identify(at_sector, content, id)) {
+    const bool known_content = identify(at_sector, content, id);
+    if (!known_content && at_sector < zeroes_end_) {
         return fmt::format("sector {} holds what nobody wrote there", at_sector);
     }
     const auto found = sectors_.find(at_sector);
     if (found == sectors_.end()) {
-        return id == 0
+        return id == 0 || !known_content
                    ? std::string{}
                    : fmt::format("sector {} was never written, but holds write {}", at_sector, id);
     }
     const auto& history = found->second;
     for (const write_id each : history) {
-        const bool same = id == 0 ? at(each).zeroes : at(each).content == id && !at(each).zeroes;
+        const bool same = !known_content ? at(each).content == 0
+                          : id == 0      ? at(each).zeroes
+                                         : at(each).content == id && !at(each).zeroes;
         if (same && !excluded(history, each, read_issued)) {
             return {};
         }
@@ -160,7 +163,9 @@ std::string model::settle(std::uint64_t at_sector, const std::byte* content) {
         return wrong;
     }
     write_id id = 0;
-    identify(at_sector, content, id);
+    if (!identify(at_sector, content, id)) {
+        id = 0; // as it was in the beginning
+    }
     auto found = sectors_.find(at_sector);
     if (found == sectors_.end()) {
         return {};

@@ -25,6 +25,9 @@ public:
     // Which write a sector's content belongs to; false if it is none's.
     static bool identify(std::uint64_t at, const std::byte* content, write_id& id);
 
+    // From this sector on the device has held something else before: a part that was added to it.
+    void zeroes_before(std::uint64_t end) { zeroes_end_ = end; }
+
     // A moment between events, for what is asked about it later.
     using moment = std::uint64_t;
     moment now() { return ++clock_; }
@@ -83,6 +86,7 @@ private:
     std::vector<write> writes_{write{0, 0, 0, true, 0, 0, true, true}};
     std::map<std::uint64_t, std::vector<write_id>> sectors_;
     std::vector<write_id> unsettled_;
+    std::uint64_t zeroes_end_ = ~std::uint64_t{0};
     write_id doubtful_before_ = 0;
     write_id cached_before_ = 0;
     moment flushes_void_before_ = 0;

@@ -11,8 +11,10 @@ struct run_options {
     std::uint64_t seed = 1;
     std::uint32_t steps = 0; // 0: drawn from the seed
     bool verbose = false;
-    // Not left to chance: a device that the activity log covers a tenth of; how each round ends.
+    // Not left to chance: a device that the activity log covers a tenth of; devices that grow; how
+    // each round ends.
     bool wide = false;
+    bool growing = false;
     std::string story;         // "resync", "demote", "alone", "forget"; empty: any or none
     bool ignore_flush = false; // sabotage of every disk: flushes do nothing
     bool ignore_fua = false;

@@ -61,6 +61,7 @@ int main(int argc, char** argv) try {
     app.add_option("--open", open, "seeds that are known to fail: they have to, or leave this list")
         ->delimiter(',');
     app.add_flag("--wide", options.wide, "the activity log covers a tenth of the device");
+    app.add_flag("--growing", options.growing, "the disks become larger now and then");
     app.add_option("--story", options.story, "how each round ends")
         ->check(CLI::IsMember({"resync", "demote", "alone", "forget"}));
     app.add_flag("--verbose", options.verbose, "print the logs of both nodes");
