@@ -59,9 +59,14 @@ bool apply(resource_record& to, const found_set& by, const circumstances&) {
 }
 
 bool apply(resource_record& to, const leave_set& by, const circumstances& now) {
-    const bool may_say_so = to.primary == now.proposer || by.node == now.proposer;
+    const bool is_primary = to.primary == now.proposer;
+    if (!to.in_sync.contains(by.node)) {
+        // Of one who is out already the primary may ask again: a version that is committed now says
+        // that nobody has put it back since.
+        return is_primary;
+    }
     // The last member stays: what it has is all that there is.
-    if (!may_say_so || !to.in_sync.contains(by.node) || to.in_sync.size() == 1) {
+    if (!(is_primary || by.node == now.proposer) || to.in_sync.size() == 1) {
         return false;
     }
     to.in_sync.erase(by.node);
