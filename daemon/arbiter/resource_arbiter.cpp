@@ -23,10 +23,13 @@ void resource_arbiter::engine(const engine_facts& now) {
     look();
 }
 
-void resource_arbiter::fence_asked(std::uint64_t request) {
+void resource_arbiter::fence_asked(std::uint64_t request, fence_cause cause) {
     const resource_record* const record = ports_.record();
-    requests_[request] = {engine_ ? engine_->connection : 0,
-                          record != nullptr ? std::optional(record->at) : std::nullopt};
+    fence_request& its = requests_[request];
+    its.cause = cause;
+    // If no loss is known, it is the next.
+    its.connection = engine_ ? engine_->connection + (engine_->connected ? 1 : 0) : 0;
+    its.since = record != nullptr ? std::optional(record->at) : std::nullopt;
     look();
 }
 
@@ -114,6 +117,7 @@ void resource_arbiter::told(node_id from, const outdate_confirmed& what) {
 
 void resource_arbiter::look() {
     ports_.set_timer(never);
+    drop_void_requests();
     const resource_record* const record = ports_.record();
     if (!engine_ || record == nullptr || proposed_) {
         wait_for(!engine_            ? reason::no_engine
@@ -125,7 +129,9 @@ void resource_arbiter::look() {
     if (give_way(*record) || keep_set(*record)) {
         return;
     }
-    if (!requests_.empty()) {
+    if (link_is_awaited()) {
+        wait_for(reason::link);
+    } else if (!requests_.empty()) {
         answer_engine(*record);
     } else if (!engine_->primary) {
         become_primary(*record);
@@ -185,18 +191,28 @@ bool resource_arbiter::keep_set(const resource_record& record) {
 
 // --- the engine has lost its peer, and waits ---
 
-void resource_arbiter::answer_engine(const resource_record& record) {
-    const std::uint64_t connection = engine_->connection;
+// A question about the link is of one loss of it.
+void resource_arbiter::drop_void_requests() {
     std::erase_if(requests_, [&](const auto& each) {
-        const bool over = engine_->connected || each.second.connection != connection;
+        const fence_request& its = each.second;
+        const bool over = engine_ && its.cause == fence_cause::link &&
+                          (engine_->connection > its.connection ||
+                           (engine_->connected && engine_->connection == its.connection));
         if (over) {
             ports_.answer(each.first, fence_answer::void_now);
         }
         return over;
     });
-    if (requests_.empty()) {
-        return;
-    }
+}
+
+// The handler has asked, and the engine's word of it is on its way.
+bool resource_arbiter::link_is_awaited() const {
+    return engine_->connected &&
+           std::any_of(requests_.begin(), requests_.end(),
+                       [](const auto& each) { return each.second.cause == fence_cause::link; });
+}
+
+void resource_arbiter::answer_engine(const resource_record& record) {
     if (!engine_->primary) {
         become_primary(record); // it asks before it is promoted
         return;

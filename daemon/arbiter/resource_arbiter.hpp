@@ -96,8 +96,14 @@ public:
     // --- what happens ---
 
     void engine(const engine_facts& now);
-    // The engine's fence-peer handler asks, and waits; or waits no longer.
-    void fence_asked(std::uint64_t request);
+    // What the engine's fence-peer handler asks for.
+    enum class fence_cause : std::uint8_t {
+        link, // the peer cannot be reached
+        disk, // it can, and does not have what was written
+    };
+    // The handler asks, and waits; or waits no longer. It may be faster than what the engine says
+    // of its link.
+    void fence_asked(std::uint64_t request, fence_cause cause);
     void fence_given_up(std::uint64_t request);
     void record_committed();
     void view_moved();
@@ -139,7 +145,8 @@ public:
 
 private:
     struct fence_request {
-        std::uint64_t connection = 0;
+        fence_cause cause = fence_cause::link;
+        std::uint64_t connection = 0; // link: after which loss
         std::optional<version> since; // a later version answers; none: nothing was committed yet
     };
     enum class peer_state : std::uint8_t { unknown, asked, outdated, fencing, off, gone };
@@ -155,6 +162,8 @@ private:
     reason obstacle(const resource_record& record) const;
 
     void look();
+    void drop_void_requests();
+    bool link_is_awaited() const;
     void forget_peer();
     void answer_all(fence_answer with);
     void propose(const change& what);

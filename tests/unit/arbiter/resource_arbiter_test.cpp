@@ -11,6 +11,7 @@ namespace {
 
 using namespace lockstep::arbiter;
 using reason = resource_arbiter::reason;
+using enum resource_arbiter::fence_cause;
 
 constexpr node_id self = 1;
 constexpr node_id peer = 2;
@@ -125,7 +126,7 @@ void a_peer_that_outdates_its_disk_is_left_out_and_then_answered_for(void**) {
     node here;
     here.is_primary();
     here.loses_the_link();
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     assert_int_equal(here.asked.size(), 1);
     assert_true(here.asked[0].at == here.kept.at);
     assert_false(here.proposed.has_value());
@@ -143,7 +144,7 @@ void a_peer_in_the_group_that_does_not_confirm_counts_as_gone(void**) {
     node here;
     here.is_primary();
     here.loses_the_link();
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     here.wake_at(here.clock + outdate_limit);
     // Too late: it may mean an older question.
     assert_string_equal(here.commit().c_str(), "leave 2");
@@ -156,7 +157,7 @@ void a_peer_that_is_gone_is_fenced_first_where_there_is_a_device(void**) {
         here.is_primary();
         here.loses_the_link();
         here.regroup({self, third});
-        here.arbiter.fence_asked(1);
+        here.arbiter.fence_asked(1, link);
         assert_true(here.asked.empty());
         assert_true(here.fenced == std::vector<node_id>{peer});
         assert_false(here.proposed.has_value());
@@ -174,11 +175,11 @@ void every_answer_follows_a_version_committed_after_the_question(void**) {
     here.present = {self, third};
     here.engine([](engine_facts& its) { its.peer_up_to_date = false; });
     here.loses_the_link();
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     assert_true(here.answers.empty());
     assert_string_equal(here.commit().c_str(), "leave 2"); // who is out already
     assert_true(here.answers == answer_list{fence_answer::unreachable});
-    here.arbiter.fence_asked(2);
+    here.arbiter.fence_asked(2, link);
     assert_int_equal(here.answers.size(), 1);
     here.commit();
     assert_int_equal(here.answers.size(), 2);
@@ -189,7 +190,7 @@ void a_minority_answers_nothing_and_fences_nobody(void**) {
     here.is_primary();
     here.loses_the_link();
     here.regroup({self}, false);
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     assert_true(here.answers.empty() && here.fenced.empty() && !here.proposed);
     assert_true(here.arbiter.waits_for() == reason::no_majority);
     here.regroup({self, third});
@@ -203,7 +204,7 @@ void what_was_found_out_in_one_view_is_not_used_in_the_next(void**) {
     node here;
     here.is_primary();
     here.loses_the_link();
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     here.arbiter.told(peer, outdate_confirmed{"data", here.kept.at});
     assert_true(here.proposed.has_value());
     const version before = here.kept.at;
@@ -221,15 +222,37 @@ void a_link_that_is_back_makes_the_question_void(void**) {
     node here;
     here.is_primary();
     here.loses_the_link();
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     here.engine([](engine_facts& its) { its.connected = its.peer_up_to_date = true; });
     assert_true(here.answers == answer_list{fence_answer::void_now});
     // Lost again: another question, and the peer is asked again.
     here.loses_the_link();
     here.arbiter.told(peer, outdate_confirmed{"data", here.kept.at});
     assert_false(here.proposed.has_value());
-    here.arbiter.fence_asked(2);
+    here.arbiter.fence_asked(2, link);
     assert_int_equal(here.asked.size(), 2);
+}
+
+void a_handler_that_is_faster_than_the_engine_is_answered_for_its_own_loss(void**) {
+    node here;
+    here.present = {self, third};
+    here.is_primary();
+    here.arbiter.fence_asked(1, link);
+    assert_true(here.arbiter.waits_for() == reason::link);
+    assert_false(here.proposed.has_value());
+    here.loses_the_link();
+    here.commit();
+    assert_true(here.answers == answer_list{fence_answer::unreachable});
+}
+
+void a_peer_whose_disk_has_failed_is_left_out_while_it_is_connected(void**) {
+    node here;
+    here.is_primary();
+    here.engine([](engine_facts& its) { its.peer_up_to_date = false; });
+    here.arbiter.fence_asked(1, disk);
+    here.arbiter.told(peer, outdate_confirmed{"data", here.kept.at});
+    assert_string_equal(here.commit().c_str(), "leave 2");
+    assert_true(here.answers == answer_list{fence_answer::outdated});
 }
 
 void a_primary_that_the_record_is_without_is_demoted(void**) {
@@ -237,7 +260,7 @@ void a_primary_that_the_record_is_without_is_demoted(void**) {
     here.is_primary();
     here.loses_the_link();
     here.regroup({self}, false);
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     here.kept.primary = peer; // the others went on
     here.kept.in_sync = {peer};
     here.regroup({self, peer, third});
@@ -253,7 +276,7 @@ void a_void_proposal_is_made_again_upon_the_new_record(void**) {
     here.present = {self, third};
     here.is_primary();
     here.loses_the_link();
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     here.proposed.reset();
     ++here.kept.at.counter; // another change came first
     here.arbiter.judged(false);
@@ -350,13 +373,28 @@ void a_promotion_that_failed_is_tried_again(void**) {
     assert_int_equal(here.commands.size(), 2);
 }
 
+void a_peer_that_is_lost_during_a_promotion_is_left_out_first(void**) {
+    node here;
+    here.is_secondary_of_the_peer();
+    here.kept.primary.reset();
+    here.engine([](engine_facts& its) { its.peer_primary = false; });
+    here.arbiter.want_primary(true);
+    here.commit();
+    here.loses_the_link();
+    here.arbiter.promoted(false);
+    assert_int_equal(here.commands.size(), 1);
+    assert_string_equal(here.commit().c_str(), "claim alone");
+    here.wake_at(here.facts.separated + lease);
+    assert_int_equal(here.commands.size(), 2);
+}
+
 void an_engine_that_asks_before_it_is_promoted_by_hand_gets_the_lease_waited_out(void**) {
     node here;
     here.is_secondary_of_the_peer();
     here.regroup({self, third});
     here.loses_the_link();
     assert_false(here.proposed.has_value());
-    here.arbiter.fence_asked(1);
+    here.arbiter.fence_asked(1, link);
     assert_string_equal(here.commit().c_str(), "claim alone");
     assert_true(here.answers.empty());
     here.wake_at(here.facts.separated + lease);
@@ -390,6 +428,15 @@ void a_peer_is_put_back_when_the_engine_says_that_it_has_everything(void**) {
     here.engine([](engine_facts& its) { its.peer_up_to_date = true; });
     assert_string_equal(here.commit().c_str(), "join 2");
     assert_true(here.kept.in_sync == (node_set{self, peer}));
+}
+
+void a_peer_is_not_put_back_while_the_engine_asks_to_leave_it_out(void**) {
+    node here;
+    here.is_primary();
+    here.kept.in_sync = {self};
+    here.arbiter.fence_asked(1, disk);
+    assert_false(here.proposed.has_value());
+    assert_int_equal(here.asked.size(), 1);
 }
 
 void who_lacks_something_himself_puts_nobody_back(void**) {
@@ -454,6 +501,8 @@ int main() {
         cmocka_unit_test(a_minority_answers_nothing_and_fences_nobody),
         cmocka_unit_test(what_was_found_out_in_one_view_is_not_used_in_the_next),
         cmocka_unit_test(a_link_that_is_back_makes_the_question_void),
+        cmocka_unit_test(a_handler_that_is_faster_than_the_engine_is_answered_for_its_own_loss),
+        cmocka_unit_test(a_peer_whose_disk_has_failed_is_left_out_while_it_is_connected),
         cmocka_unit_test(a_primary_that_the_record_is_without_is_demoted),
         cmocka_unit_test(a_void_proposal_is_made_again_upon_the_new_record),
         cmocka_unit_test(a_survivor_claims_waits_out_the_lease_and_is_promoted),
@@ -462,11 +511,13 @@ int main() {
         cmocka_unit_test(who_is_not_in_sync_or_has_no_good_disk_is_not_promoted),
         cmocka_unit_test(with_its_peer_a_node_is_promoted_without_waiting),
         cmocka_unit_test(a_promotion_that_failed_is_tried_again),
+        cmocka_unit_test(a_peer_that_is_lost_during_a_promotion_is_left_out_first),
         cmocka_unit_test(
             an_engine_that_asks_before_it_is_promoted_by_hand_gets_the_lease_waited_out),
         cmocka_unit_test(a_primary_that_is_none_any_more_resigns),
         cmocka_unit_test(a_primary_that_the_record_does_not_know_claims),
         cmocka_unit_test(a_peer_is_put_back_when_the_engine_says_that_it_has_everything),
+        cmocka_unit_test(a_peer_is_not_put_back_while_the_engine_asks_to_leave_it_out),
         cmocka_unit_test(who_lacks_something_himself_puts_nobody_back),
         cmocka_unit_test(a_node_whose_disk_is_not_good_leaves),
         cmocka_unit_test(a_disk_is_outdated_for_the_primary_of_this_record_only),
