@@ -63,10 +63,15 @@ void state_changes::after_thaw(const state::volume_state& before,
                        state::change_kind::hard);
             if (established) {
                 all_.epochs.send_again();
-            } else if (!all_.is_connected() && !all_.common.suspended()) {
+            } else if (!all_.is_connected()) {
                 // The own disk is enough to go on, with a generation of its own.
-                go_on_without_data_of_peer();
-                all_.epochs.give_up_peer();
+                if (!all_.common.suspended()) {
+                    go_on_without_data_of_peer();
+                }
+                // Suspended by hand as well, no more is kept for the peer: see clean_up_link().
+                if (!all_.common.suspended_fencing && !all_.common.suspended_no_data) {
+                    all_.epochs.give_up_peer();
+                }
             }
             all_.writes.thawed();
         }

@@ -302,6 +302,36 @@ void a_new_pair_is_declared_equal_without_a_sync(void**) {
     it.converge();
 }
 
+// The disk that comes back ends the wait for the peer, and with it what was kept for that one.
+void a_disk_that_is_attached_while_suspended_forgets_the_lost_connection(void**) {
+    auto settings = simulation::small_pair();
+    settings.resource.on_no_data_accessible = options::on_no_data::suspend_io;
+    story it(settings);
+    it.up_and_synced();
+    it.run_for(second);
+    it.write(0, 0, 0, 8);
+    it.all_requests_end();
+    it.net.faults.cut = true; // before the peer has acknowledged the epoch
+    it.nodes[0]->data_disk(0).faults.dead = true;
+    it.write(0, 0, 8, 8);
+    it.expect_within([&] { return it.nodes[0]->status().suspended_no_data; }, "frozen");
+    it.expect_within([&] { return it.state_of(0).disk == disk::diskless; }, "no disk");
+    it.nodes[0]->data_disk(0).faults.dead = false;
+    it.run([&](replica::on_outcome done) { it.nodes[0]->machine().suspend_io(std::move(done)); });
+    it.expect(it.attach(0), "attached again");
+    it.net.faults.cut = false;
+    it.expect_within([&] { return it.net.connected(); }, "they meet");
+    bool parted = false;
+    it.on_event = [&] { parted |= !it.net.connected(); };
+    it.expect_within([&] { return it.both(connection::connected); }, "connected again");
+    it.run([&](replica::on_outcome done) { it.nodes[0]->machine().resume_io(std::move(done)); });
+    it.some_writes(0, 5);
+    it.flush(0, 0);
+    it.run_for(120 * second);
+    it.expect(!parted && it.quiet(), "the peer answers for all that it was sent");
+    it.converge();
+}
+
 } // namespace
 
 int main() {
@@ -319,6 +349,7 @@ int main() {
         cmocka_unit_test(a_frozen_pair_has_equal_disks),
         cmocka_unit_test(requests_frozen_by_the_loss_of_the_peer_are_sent_again),
         cmocka_unit_test(a_new_pair_is_declared_equal_without_a_sync),
+        cmocka_unit_test(a_disk_that_is_attached_while_suspended_forgets_the_lost_connection),
     };
     return cmocka_run_group_tests_name("simulation_operation", tests, nullptr, nullptr);
 }
