@@ -1,6 +1,7 @@
 #include "kernel/replica/command_queue.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -164,6 +165,20 @@ void command_queue::finish(verdict result) {
     next();
 }
 
+void command_queue::when_answered(std::function<void()> then) {
+    if (active_ && jobs_.front().sent) {
+        behind_answer_.push_back(std::move(then));
+    } else {
+        then();
+    }
+}
+
+void command_queue::heard() {
+    for (auto& then : std::exchange(behind_answer_, {})) {
+        all_.defer(std::move(then));
+    }
+}
+
 void command_queue::try_later(job& current) {
     if (current.tries++ >= tries_max) {
         finish(verdict::concurrent_change);
@@ -197,6 +212,7 @@ void command_queue::reply_received(std::int32_t code) {
     }
     job& current = jobs_.front();
     current.sent = false;
+    heard();
     const auto result = static_cast<verdict>(code);
     if (result == verdict::concurrent_change && current.tries < tries_max) {
         // The peer wants to change something itself, and goes first.
@@ -218,6 +234,7 @@ void command_queue::link_lost() {
     }
     // Nobody answers any more: judged again, now that we are alone.
     jobs_.front().sent = false;
+    heard();
     all_.defer([this] {
         if (active_ && !jobs_.front().sent) {
             begin(jobs_.front());

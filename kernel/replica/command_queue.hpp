@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <vector>
 
 #include "kernel/replica/resource.hpp"
 #include "kernel/replica/timers.hpp"
@@ -35,6 +36,9 @@ public:
     bool asks_for_sync(const volume& target) const;
     bool asks_to_detach(const volume& target) const;
     bool asks_for_role() const;
+    // Once the peer's answer to what it is asked now is known: before that it may take for granted
+    // what `then` would forbid.
+    void when_answered(std::function<void()> then);
 
 private:
     struct job {
@@ -47,6 +51,7 @@ private:
     };
 
     void next();
+    void heard();
     void begin(job& current);
     void finish(state::verdict result);
     void try_later(job& current);
@@ -58,6 +63,7 @@ private:
 
     machinery& all_;
     std::deque<job> jobs_;
+    std::vector<std::function<void()>> behind_answer_;
     bool active_ = false;
     timer retry_;
 };

@@ -89,29 +89,32 @@ void resync_runner::start_source(volume& target) {
     target.run.helper_running = true;
     const run_id run = this_run(target);
     all_.helpers.call_for_volume("before-resync-source", target, [this, run](int code) {
-        volume* found = still(run);
-        if (found == nullptr || !found->run.helper_running) {
-            return;
-        }
-        found->run.helper_running = false;
-        if (code != 0 && code != 3) {
-            all_.states.disconnect_at_once(
-                fmt::format("before-resync-source handler returned {}", code));
-            return;
-        }
-        const auto verdict = all_.states.change(
-            *found,
-            state::state_change{}.with(connection::sync_source).with_peer(disk::inconsistent),
-            state::change_kind::soft);
-        if (verdict < state::verdict::success) {
-            all_.states.drop_link(connection::protocol_error, state::text(verdict));
-            return;
-        }
-        started(*found);
-        if (all_.link.rules.version < 96) {
-            send_sync_uuid(*found);
-        }
+        all_.commands.when_answered([this, run, code] { begin_source(run, code); });
     });
+}
+
+void resync_runner::begin_source(const run_id& run, int code) {
+    volume* found = still(run);
+    if (found == nullptr || !found->run.helper_running) {
+        return;
+    }
+    found->run.helper_running = false;
+    if (code != 0 && code != 3) {
+        all_.states.disconnect_at_once(
+            fmt::format("before-resync-source handler returned {}", code));
+        return;
+    }
+    const auto verdict = all_.states.change(
+        *found, state::state_change{}.with(connection::sync_source).with_peer(disk::inconsistent),
+        state::change_kind::soft);
+    if (verdict < state::verdict::success) {
+        all_.states.drop_link(connection::protocol_error, state::text(verdict));
+        return;
+    }
+    started(*found);
+    if (all_.link.rules.version < 96) {
+        send_sync_uuid(*found);
+    }
 }
 
 void resync_runner::send_sync_uuid(volume& target) {

@@ -77,6 +77,7 @@ private:
     // Empty: that run is over.
     volume* still(const run_id& run) const;
 
+    void begin_source(const run_id& run, int code);
     void cancel(volume& target);
     void start_target(volume& target, std::uint64_t sync_uuid);
     void started(volume& target);

@@ -328,6 +328,34 @@ void a_change_of_roles_does_not_come_between_a_resize_and_its_sync(void**) {
     }
 }
 
+// The peer agrees to it while the sync has not begun: so it begins afterwards, or not at all.
+void a_detach_does_not_come_between_a_resize_and_its_sync(void**) {
+    for (unsigned later = 0; later < 30; ++later) {
+        auto settings = simulation::small_pair();
+        settings.external_metadata = true;
+        growing it(settings, later + 1);
+        it.up_and_synced();
+        it.net.faults.delay_max = 3 * simulation::millisecond;
+        it.grow_devices(far_sectors);
+        const unsigned before = it.nodes[0]->helpers_called["before-resync-source"];
+        it.begin_resize(1);
+        it.expect_within(
+            [&] { return it.nodes[0]->helpers_called["before-resync-source"] > before; },
+            "the sync is about to begin");
+        it.run_for(later * simulation::millisecond / 3);
+        bool accepted = false;
+        it.nodes[0]->machine().detach(0, false,
+                                      [&](const replica::outcome& ended) { accepted = ended.ok; });
+        it.some_writes(0, 5);
+        it.run_for(2 * second);
+        const auto own = it.state_of(0).disk;
+        it.expect(accepted == (own == state::disk::diskless), "detached, or not");
+        it.expect(it.state_of(1).peer_disk == own, "and the peer knows");
+        it.expect(own == state::disk::diskless ? it.attach(0) : true, "attached again");
+        it.converge();
+    }
+}
+
 void a_primary_that_crashes_at_any_write_of_a_resize_attaches_again(void**) {
     survives_every_crash({far_sectors, true, false});
     survives_every_crash({near_sectors, true, false});
@@ -416,6 +444,7 @@ int main() {
         cmocka_unit_test(a_verify_does_not_come_between_a_resize_and_its_sync),
         cmocka_unit_test(a_diskless_primary_stays_connected_when_its_peer_resizes),
         cmocka_unit_test(a_change_of_roles_does_not_come_between_a_resize_and_its_sync),
+        cmocka_unit_test(a_detach_does_not_come_between_a_resize_and_its_sync),
         cmocka_unit_test(a_primary_that_crashes_at_any_write_of_a_resize_attaches_again),
         cmocka_unit_test(a_secondary_that_crashes_at_any_write_of_a_resize_attaches_again),
         cmocka_unit_test(both_nodes_that_crash_at_any_write_of_a_resize_attach_again),
