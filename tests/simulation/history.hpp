@@ -59,6 +59,7 @@ private:
     void demote_and_kill();
     void write_alone_and_kill();
     void forget_and_kill();
+    void lose_disk_and_kill();
 
     // --- commands (history_commands.cpp) ---
     void command_step();

@@ -152,14 +152,16 @@ void history::mend_disks(unsigned side) {
 
 void history::story() {
     using course = void (history::*)();
-    constexpr std::array<std::pair<std::string_view, course>, 4> stories = {{
+    constexpr std::array<std::pair<std::string_view, course>, 5> stories = {{
         {"resync", &history::kill_in_resync},
         {"demote", &history::demote_and_kill},
         {"alone", &history::write_alone_and_kill},
         {"forget", &history::forget_and_kill},
+        {"detach", &history::lose_disk_and_kill}, // the last ones only where they are asked for
     }};
+    constexpr std::size_t by_chance = 4;
     const std::string_view chosen =
-        given_.story.empty() ? stories[choices_.below(stories.size())].first : given_.story;
+        given_.story.empty() ? stories[choices_.below(by_chance)].first : given_.story;
     for (const auto& [name, happens] : stories) {
         if (name == chosen) {
             (this->*happens)();
@@ -271,6 +273,36 @@ void history::forget_and_kill() {
     }
     pause(30 * millisecond);
     crash_node(side, true);
+}
+
+// The Primary's disk goes while the peer has only received what was acknowledged.
+void history::lose_disk_and_kill() {
+    const unsigned side = seen_.is_primary(0) ? 0 : 1;
+    if (!seen_.is_primary(side)) {
+        return;
+    }
+    const volume_number volume = any_volume();
+    const std::uint64_t end = at(side).device_size(volume);
+    for (unsigned count = 0; count < 4 && end >= 1024; ++count) {
+        world_.write(side, volume, choices_.below(end / 8) * 8, 8, choices_.percent(50));
+        pause(choices_.percent(50) ? 0 : millisecond);
+    }
+    if (choices_.percent(50)) {
+        world_.flush(side, volume);
+        pause(choices_.percent(50) ? 5 * millisecond : 50 * millisecond);
+    }
+    if (!up(side)) {
+        return;
+    }
+    const bool by_force = choices_.percent(50);
+    ask([&](replica::on_outcome done) {
+        at(side).machine().detach(volume, by_force, std::move(done));
+    });
+    pause(choices_.percent(50) ? 5 * millisecond : 50 * millisecond);
+    crash_node(1 - side, choices_.percent(50));
+    if (choices_.percent(50)) {
+        crash_node(side, true);
+    }
 }
 
 } // namespace lockstep::simulation

@@ -81,10 +81,11 @@ void history::settle_split_brain() {
         return;
     }
     const unsigned victim = seen_.has_all(0) ? 1 : 0;
-    if (!seen_.has_all(1 - victim) || seen_.has_all(victim)) {
-        seen_.all_is_doubtful();
-    }
+    const bool doubtful = !seen_.has_all(1 - victim) || seen_.has_all(victim);
     world_.run([&](replica::on_outcome done) { at(victim).machine().secondary(std::move(done)); });
+    if (doubtful) {
+        seen_.all_is_doubtful(); // what has ended before the demotion, too
+    }
     for (unsigned side = 0; side < 2; ++side) {
         ask([&](replica::on_outcome done) {
             at(side).machine().disconnect(true, std::move(done));

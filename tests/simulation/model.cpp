@@ -49,7 +49,7 @@ model::write_id model::issue(unsigned side, std::uint64_t first, std::uint64_t c
 }
 
 void model::acknowledge(write_id id, bool durable) {
-    if (id < doubtful_before_) {
+    if (id < (durable ? durable_doubtful_before_ : doubtful_before_)) {
         abandon(id);
         return;
     }
@@ -90,8 +90,11 @@ void model::forget_unsettled() {
     }
 }
 
-void model::doubt_open() {
+void model::doubt_open(bool durable_counts) {
     doubtful_before_ = writes_.size();
+    if (!durable_counts) {
+        durable_doubtful_before_ = writes_.size();
+    }
 }
 
 void model::forget_durable() {

@@ -52,8 +52,9 @@ public:
 
     // The only good copy had an error: whatever was ever there may be there.
     void forget_all();
-    // What is under way now is promised to nobody, even if it is acknowledged yet.
-    void doubt_open();
+    // What is under way now is promised to nobody, even if it is acknowledged yet; unless that
+    // makes it durable, where such answers count.
+    void doubt_open(bool durable_counts);
 
     // Empty if the content is one that a read issued at that time may return.
     std::string check(std::uint64_t at, const std::byte* content, moment read_issued) const;
@@ -88,6 +89,7 @@ private:
     std::vector<write_id> unsettled_;
     std::uint64_t zeroes_end_ = ~std::uint64_t{0};
     write_id doubtful_before_ = 0;
+    write_id durable_doubtful_before_ = 0;
     write_id cached_before_ = 0;
     moment flushes_void_before_ = 0;
 };

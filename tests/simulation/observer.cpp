@@ -149,7 +149,8 @@ void observer::look() {
 }
 
 // Protocols A and B: FUA and flushes are about the Primary's own disk while that is good, and about
-// the peer's afterwards.
+// the peer's afterwards; in between, until the generation that the peer makes is on its disk, they
+// are lost if one of the two is lost as well.
 void observer::look_for_lost_flushes() {
     for (unsigned side = 0; side < 2; ++side) {
         for (volume_number number = 0; number < settings_.node.volumes; ++number) {
@@ -158,11 +159,35 @@ void observer::look_for_lost_flushes() {
                 is_primary(side) && at(side).state(number).disk == state::disk::up_to_date;
             if (was_good && !is_good && is_primary(side) &&
                 settings_.node.net.protocol != options::protocol::c) {
-                world_.models[number].forget_durable();
+                moving_[side][number] = stored_generation(1 - side, number);
             }
             was_good = is_good;
+            look_at_moving(side, number);
         }
     }
+}
+
+void observer::look_at_moving(unsigned side, volume_number number) {
+    const auto found = moving_[side].find(number);
+    if (found == moving_[side].end()) {
+        return;
+    }
+    const bool both_there = is_primary(side) && at(1 - side).alive() &&
+                            at(side).state(number).connection >= connection::connected &&
+                            at(1 - side).state(number).connection >= connection::connected &&
+                            at(1 - side).state(number).disk == state::disk::up_to_date;
+    const bool stored = stored_generation(1 - side, number) != found->second;
+    if (both_there && !stored) {
+        return;
+    }
+    if (!stored) {
+        world_.models[number].forget_durable();
+    }
+    moving_[side].erase(found);
+}
+
+std::uint64_t observer::stored_generation(unsigned side, volume_number number) const {
+    return read_superblock(at(side).metadata_at(number)).uuids.current;
 }
 
 // Whoever asked, and whatever has happened since: a node that becomes Primary has everything, or
@@ -227,6 +252,12 @@ void observer::all_is_doubtful() {
 
 void observer::crashes(unsigned side) {
     look();
+    for (auto& moving : moving_) {
+        for (const auto& [number, generation] : moving) {
+            world_.models[number].forget_durable();
+        }
+        moving.clear();
+    }
     const unsigned other = 1 - side;
     const bool other_has_all = at(other).alive() && has_all(other) && own_disks_good(other);
     crashed_[side] |= other_has_all;
@@ -237,9 +268,8 @@ void observer::crashes(unsigned side) {
     for (auto& each : world_.models) {
         if (!other_has_all) {
             each.forget_unflushed();
-            if (settings_.node.net.protocol != options::protocol::c) {
-                each.doubt_open(); // received, says an answer on its way, and no more
-            }
+            // In the cache, says an answer on its way; or under A and B only received.
+            each.doubt_open(settings_.node.net.protocol == options::protocol::c);
         } else if (is_primary(side) && settings_.node.net.protocol != options::protocol::c) {
             each.forget_unsettled();
         }

@@ -57,6 +57,8 @@ private:
     bool connected(unsigned side) const;
     void look_for_errors();
     void look_for_lost_flushes();
+    void look_at_moving(unsigned side, volume_number number);
+    std::uint64_t stored_generation(unsigned side, volume_number number) const;
     bool keeps_for_peer(unsigned side) const;
     void judge_promotion(unsigned side);
     void look_at_crashed_primary(unsigned side);
@@ -73,6 +75,8 @@ private:
     std::array<bool, 2> fenced_{};
     std::array<std::uint64_t, 2> errors_{};
     std::array<bool, 2> was_primary_{};
+    // Lost its disk: the peer's stored generation at that time.
+    std::array<std::map<volume_number, std::uint64_t>, 2> moving_;
     std::array<std::map<volume_number, bool>, 2> flushes_here_; // a Primary with a good disk
     bool overruled_ = false;
 };

@@ -63,7 +63,7 @@ int main(int argc, char** argv) try {
     app.add_flag("--wide", options.wide, "the activity log covers a tenth of the device");
     app.add_flag("--growing", options.growing, "the disks become larger now and then");
     app.add_option("--story", options.story, "how each round ends")
-        ->check(CLI::IsMember({"resync", "demote", "alone", "forget"}));
+        ->check(CLI::IsMember({"resync", "demote", "alone", "forget", "detach"}));
     app.add_flag("--verbose", options.verbose, "print the logs of both nodes");
     app.add_flag("--ignore-flush", options.ignore_flush, "sabotage: disks do not flush");
     app.add_flag("--ignore-fua", options.ignore_fua, "sabotage: disks do not honour FUA");
