@@ -113,15 +113,37 @@ void disk_management::detach(volume& target, bool force, on_outcome done) {
         });
         return;
     }
-    all_.commands.change_volume(target, state::state_change{}.with(disk::failed),
-                                [this, number, done, wait_released](outcome result) {
-                                    volume* found = all_.find(number);
-                                    if (!result.ok || found == nullptr) {
-                                        done(result);
-                                        return;
-                                    }
-                                    wait_released(*found);
-                                });
+    const auto judged = [this, number, done, wait_released](const outcome& result) {
+        volume* found = all_.find(number);
+        if (!result.ok || found == nullptr) {
+            if (found != nullptr) {
+                found->leaving = false;
+                all_.writes.gate_moved();
+            }
+            done(result);
+            return;
+        }
+        wait_released(*found);
+    };
+    lean_on_peer(target, [this, number, judged] {
+        volume* found = all_.find(number);
+        if (found != nullptr && found->disk != nullptr) {
+            all_.commands.change_volume(*found, state::state_change{}.with(disk::failed), judged);
+        } else {
+            judged({}); // it has failed meanwhile
+        }
+    });
+}
+
+// Of what a Primary has acknowledged nothing may be on its own disk alone when that is let go.
+void disk_management::lean_on_peer(volume& target, std::function<void()> then) {
+    const bool counted = all_.common.role == state::role::primary && target.counts_here();
+    if (!counted || !all_.link.up || !sends_data(target.state)) {
+        then();
+        return;
+    }
+    target.leaving = true; // what ends from now on waits for the peer itself
+    all_.epochs.when_acknowledged(std::move(then));
 }
 
 void disk_management::disk_failed(volume& target) {
@@ -204,6 +226,7 @@ void disk_management::maybe_release(volume& target) {
     }
     all_.bury(std::move(target.disk));
     target.log_suspended = false;
+    target.leaving = false;
     all_.states.change(target, state::state_change{}.with(disk::diskless),
                        state::change_kind::hard);
     auto waiting = std::move(target.waiting_detached);

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -59,6 +60,7 @@ private:
     void bitmap_loaded(volume& target);
     void metadata_stored(volume& target, bool stored);
     void finish_attach(volume& target);
+    void lean_on_peer(volume& target, std::function<void()> then);
     void store_before_detach(volume& target);
 
     machinery& all_;

@@ -1,5 +1,6 @@
 // The second half of the handshake, also used when a disk is attached to a live connection: UUIDS
 // and STATE of the peer, and what is decided from them.
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -16,6 +17,10 @@ using state::role;
 
 void handshake::uuids_received(volume& target, const wire::uuids& uuids) {
     target.peer_uuids = uuids;
+    if (target.presented_before != 0 &&
+        state::identity(target.presented_before) == state::identity(uuids.current)) {
+        target.effective_generation = std::exchange(target.presented_before, 0);
+    }
     if (!state::may_connect_generation(target.state, target.effective_generation, uuids.current)) {
         all_.states.disconnect_at_once(fmt::format(
             "Can only connect to data with current UUID={:016X}", target.effective_generation));
@@ -31,6 +36,10 @@ void handshake::uuids_received(volume& target, const wire::uuids& uuids) {
     const std::uint64_t presented =
         state::presented_after_uuids(target.state, target.effective_generation, uuids.current);
     if (presented != target.effective_generation) {
+        if (state::made_upon_ours(target.state, target.effective_generation, uuids.current,
+                                  uuids.bitmap) == presented) {
+            target.presented_before = target.effective_generation;
+        }
         target.effective_generation = presented;
         all_.world.changed();
     }

@@ -228,7 +228,21 @@ void local_disk::write_superblock() {
     });
 }
 
+void local_disk::store_after_peer_writes() {
+    ++peer_waits_;
+    all_.peers.when_written(owner_, [this, alive = std::weak_ptr(alive_)] {
+        if (!alive.expired() && --peer_waits_ == 0 && std::exchange(super_due_, false) &&
+            !abandoned_) {
+            write_superblock_now();
+        }
+    });
+}
+
 void local_disk::write_superblock_now() {
+    if (peer_waits_ > 0) {
+        super_due_ = true;
+        return;
+    }
     super_dirty_ = false;
     writing_flags_ = super.flags;
     super_served_.insert(super_served_.end(), std::make_move_iterator(super_waiting_.begin()),

@@ -8,7 +8,8 @@
 //   - before cleared bits are stored: the data device is flushed, and what is stored is how the
 //     bits were when that flush began;
 //   - before the superblock stops saying Primary (from when on nobody asks the log): the bitmap;
-//   - a generation identifier is stored before anything depends on it (the caller waits).
+//   - a generation identifier is stored before anything depends on it (the caller waits);
+//   - before that the peer's writes that it stands for, acknowledged or not, are durable.
 #pragma once
 
 #include <array>
@@ -70,6 +71,10 @@ public:
     void hold_superblock(bool held);
     // Writes this one in its place, held or not; none is being written.
     void write_ahead(const format::superblock& value, on_stored done);
+
+    // What it says stands for what the peer has sent till now, too: it is not written before the
+    // disk has that.
+    void store_after_peer_writes();
 
     // Whether the superblock on disk says Primary: only then a restart goes by the activity log.
     bool says_primary() const { return (stored_flags_ & format::md_flag::primary_ind) != 0; }
@@ -168,6 +173,9 @@ private:
 
     bool super_dirty_ = false;
     bool super_writing_ = false;
+    bool super_due_ = false;       // waits for the peer's writes
+    std::uint32_t peer_waits_ = 0; // how many generations do
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     bool super_held_ = true; // nothing is stored before it is known what stands there
     std::uint32_t stored_flags_ = 0;
     std::uint32_t writing_flags_ = 0;

@@ -78,7 +78,7 @@ void machinery::settle() {
         again = !deferred_.empty() || std::ranges::any_of(volumes, [](const auto& entry) {
             const volume& each = *entry.second;
             return each.check_gate || each.retry_overlaps || each.retry_slots || each.retry_data ||
-                   each.retry_pump;
+                   each.retry_pump || each.retry_written;
         });
     }
     std::erase_if(buried_, [](const auto& disk) { return disk->outstanding() == 0; });

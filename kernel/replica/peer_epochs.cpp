@@ -180,6 +180,53 @@ void peer_writes::disk_lost() {
     all_.defer([this] { advance(); });
 }
 
+bool peer_writes::writes_until(const volume& target, std::uint64_t arrival) {
+    for (peer_request* each = target.peer_requests.front();
+         each != nullptr && each->arrival <= arrival; each = target.peer_requests.after(*each)) {
+        if (each->what == peer_request::kind::write) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void peer_writes::wait_until(volume& target, std::uint64_t arrival, std::function<void()> then) {
+    auto& waiting = target.waiting_written;
+    const auto place =
+        std::ranges::upper_bound(waiting, arrival, {}, &volume::wait_for_writes::through);
+    waiting.insert(place, {arrival, std::move(then)});
+}
+
+void peer_writes::when_written(volume& target, std::function<void()> then) const {
+    if (writes_until(target, arrivals_)) {
+        wait_until(target, arrivals_, std::move(then));
+    } else {
+        then();
+    }
+}
+
+void peer_writes::generation_made(volume& target) {
+    target.generation_covers = arrivals_;
+    if (target.peer_waiting_log.empty()) {
+        return;
+    }
+    all_.defer([this, number = target.number] {
+        volume* const found = all_.find(number);
+        if (found != nullptr && found->disk != nullptr && found->disk->log != nullptr) {
+            log_committed(*found);
+        }
+    });
+}
+
+void peer_writes::end_waits(volume& target) {
+    auto& waiting = target.waiting_written;
+    while (!waiting.empty() && !writes_until(target, waiting.front().through)) {
+        const auto then = std::move(waiting.front().then);
+        waiting.erase(waiting.begin());
+        then();
+    }
+}
+
 // The oldest write that no epoch holds back any more.
 peer_request* peer_writes::next_waiting() {
     for (peer_epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {

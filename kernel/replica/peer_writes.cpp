@@ -47,6 +47,7 @@ void peer_request::reset() {
     failed = false;
     in_interval = false;
     ticket = 0;
+    arrival = 0;
     of = nullptr;
     epoch_serial = 0;
     buffer.reset();
@@ -76,6 +77,7 @@ peer_request* peer_writes::take(volume& target, peer_request::kind what) {
     }
     request->target = &target;
     request->what = what;
+    request->arrival = ++arrivals_;
     request->link_serial = all_.link.serial;
     request->begun = all_.now();
     target.peer_requests.push_back(*request);
@@ -101,6 +103,7 @@ void peer_writes::release(peer_request& request) {
     }
     // A read may wait for this write without its ever having begun.
     target.retry_overlaps |= request.what == peer_request::kind::write;
+    target.retry_written |= !target.waiting_written.empty();
     target.peer_requests.remove(request);
     if (request.disk.under_way()) {
         // Given up: the device may still use its memory.
@@ -379,6 +382,10 @@ void peer_writes::enter_log(peer_request& write) {
         return;
     }
     note_for_diskless_primary(write);
+    if (write.arrival <= target.generation_covers) {
+        submit(write); // the generation waits for it
+        return;
+    }
     if (!target.disk->says_primary() || target.generation_stores > 0) {
         // After a crash nobody would ask the log, or know of the generation.
         write.ticket = ~std::uint64_t{0};

@@ -21,6 +21,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 
 #include "kernel/replica/intrusive_list.hpp"
 #include "kernel/replica/object_pool.hpp"
@@ -79,6 +80,12 @@ public:
     void disk_given_up(volume& target);
     // What was written to a disk that is gone may not be durable.
     void disk_lost();
+    // Calls `then`, perhaps at once, when no write is under way any more that the peer has sent
+    // till now: the disk has it, or has failed it.
+    void when_written(volume& target, std::function<void()> then) const;
+    static void end_waits(volume& target);
+    // A generation of ours stands for all that has come till now: that does not wait for its store.
+    void generation_made(volume& target);
     // A read that arrived now comes behind a write that overlaps: at the disk, or waiting.
     bool write_on_its_way(const volume& target, const peer_request& read) const;
     // Marks the range of a block that we, as target, have asked for and not yet got: what the
@@ -122,6 +129,8 @@ private:
         bool given_up = false; // by a forced detach: nobody waits for it
     };
 
+    static void wait_until(volume& target, std::uint64_t arrival, std::function<void()> then);
+    static bool writes_until(const volume& target, std::uint64_t arrival);
     bool was_promised(const peer_request& request) const;
     void drop_waiting(intrusive_list<peer_request, in_waiting>& waiting);
     void flush_failed();
@@ -157,6 +166,7 @@ private:
     object_pool<peer_epoch> pool_;
     intrusive_list<peer_epoch, in_receiver> epochs_;
     std::uint64_t next_serial_ = 1;
+    std::uint64_t arrivals_ = 0;
     std::uint32_t holding_ = 0;           // epochs that hold later ones back
     std::uint32_t waiting_ = 0;           // writes that are held back
     std::array<epoch_flush, 16> flushes_; // one for each volume

@@ -103,7 +103,8 @@ struct peer_request : list_hook<in_waiting>, list_hook<in_volume> {
     bool extent_held = false;
     bool in_interval = false;
     std::uint64_t ticket = 0;
-    peer_epoch* of = nullptr; // still this one only while the serial is the same
+    std::uint64_t arrival = 0; // ascending, over all volumes
+    peer_epoch* of = nullptr;  // still this one only while the serial is the same
     std::uint64_t epoch_serial = 0;
     buffer_ref buffer;
     wire::digest digest;

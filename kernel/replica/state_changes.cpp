@@ -293,6 +293,9 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
         target.effective_generation = state::presented_after_promotion(
             before, after, target.effective_generation, target.peer_uuids->current);
     }
+    if (after.role != role::primary || after.disk >= disk::inconsistent) {
+        target.presented_before = 0;
+    }
     if (target.disk != nullptr && after.disk > disk::attaching) {
         const auto stored = state::unpack_flags(target.disk->super.flags);
         target.disk->set_flags(
@@ -306,6 +309,7 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
         }
         if (loses_data && after.connection >= connection::connected &&
             target.generation_by_peer != 0) {
+            target.presented_before = target.effective_generation;
             target.effective_generation = target.generation_by_peer;
         }
         switch (state::generation_after(before, after, target.disk->generation())) {
@@ -345,6 +349,8 @@ void state_changes::make_new_generation(volume& target) {
     }
     own.set_generation(
         state::new_current(own.generation(), all_.world.random_number(), target.state.role));
+    own.store_after_peer_writes();
+    all_.peers.generation_made(target);
     target.effective_generation = own.super.uuids.current;
     target.unstored.current = own.super.uuids.current;
     all_.log(log_level::info, target,

@@ -221,6 +221,7 @@ void state_changes::clean_up_link() {
     all_.receiver.stop();
     all_.handshake.stop();
     all_.commands.link_lost();
+    all_.epochs.link_lost();
     all_.peers.link_lost();
     all_.reads.link_lost();
     for (auto& [number, each] : all_.volumes) {

@@ -85,6 +85,12 @@ std::string waiting_for(const machinery& all, const volume& target) {
         return fmt::format("waiting for {} requests of the failed disk",
                            target.disk->outstanding());
     }
+    if (!target.waiting_written.empty()) {
+        return "waiting for the disk to have what the peer has sent";
+    }
+    if (target.leaving) {
+        return "a detach waits for the peer's disk to have all that was written";
+    }
     if (all.commands.waiting()) {
         return "waiting for the peer to answer a state change";
     }

@@ -1,6 +1,7 @@
 #include "kernel/replica/transfer_log.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -23,6 +24,7 @@ void epoch::reset() {
     hurried = false;
     link_serial = 0;
     conflicted = false;
+    waiting.clear();
 }
 
 // Every request can be in an epoch of its own, and one more is open.
@@ -132,6 +134,30 @@ bool transfer_log::wait_for_all(app_request& flush) {
     return true;
 }
 
+void transfer_log::when_acknowledged(std::function<void()> then) {
+    close_current();
+    epoch* last = epochs_.back();
+    if (last == nullptr || last->writes == 0) {
+        then();
+        return;
+    }
+    last->waiting.push_back(std::move(then));
+    hurry();
+}
+
+void transfer_log::end_waits(epoch& which) {
+    for (auto& then : which.waiting) {
+        all_.defer(std::move(then));
+    }
+    which.waiting.clear();
+}
+
+void transfer_log::link_lost() {
+    for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        end_waits(*each);
+    }
+}
+
 void transfer_log::barrier_acknowledged(const wire::barrier_ack& ack) {
     const std::uint32_t number = load_little<std::uint32_t>(ack.number.data());
     epoch* oldest = epochs_.front();
@@ -161,6 +187,7 @@ void transfer_log::retire(epoch& which) {
     while (app_request* flush = which.flushes.pop_front()) {
         all_.writes.flush_reached_peer(*flush, true);
     }
+    end_waits(which);
     epochs_.remove(which);
     pool_.give_back(which);
 }

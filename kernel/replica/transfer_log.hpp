@@ -14,6 +14,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <vector>
 
 #include "kernel/replica/intrusive_list.hpp"
 #include "kernel/replica/object_pool.hpp"
@@ -38,6 +40,8 @@ struct epoch : list_hook<in_log> {
     intrusive_list<app_request, in_epoch> requests;
     // Flushes that wait for this epoch's BARRIER_ACK.
     intrusive_list<app_request, in_waiting> flushes;
+    // Likewise; or for the link to be lost.
+    std::vector<std::function<void()>> waiting;
 
     void reset();
 };
@@ -61,6 +65,9 @@ public:
     void queue_ran_dry();
     // A flush is done when everything sent so far is acknowledged. False: nothing is outstanding.
     bool wait_for_all(app_request& flush);
+    // Calls `then` when that is so, or when the link is lost.
+    void when_acknowledged(std::function<void()> then);
+    void link_lost();
     void barrier_acknowledged(const wire::barrier_ack& ack);
 
     // The peer is gone for good: what it did not acknowledge is marked out of sync, and completed.
@@ -81,6 +88,7 @@ private:
     void send_barriers(const epoch* before);
     bool may_put_off() const;
     void retire(epoch& which);
+    void end_waits(epoch& which);
 
     machinery& all_;
     object_pool<epoch> pool_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -82,6 +83,7 @@ struct volume {
     bool io_error_seen = false; // Failed because of an I/O error, not by command
     bool errors_noted = false;  // Inconsistent by pass_on alone: what has no bit is good
     bool detach_forced = false;
+    bool leaving = false;         // a Primary's disk is to be detached: it counts no more
     bool failing_handler = false; // local-io-error runs
     bool storing_last = false;    // metadata is stored once more before the disk goes
     bool flushed_last = false;    // and what was written is made durable
@@ -96,12 +98,24 @@ struct volume {
     } unstored;
     // The peer's current generation, if it has made one upon ours while both have data; else 0.
     std::uint64_t generation_by_peer = 0;
+    // The one that a Primary without a disk presented before its peer made another one upon that.
+    // If the peer dies before it has stored it, nothing was completed under it.
+    std::uint64_t presented_before = 0;
     // A new current generation is due when I/O is resumed.
     bool new_generation_due = false;
     // A Primary without a disk has connected, and not agreed yet to our data.
     bool primary_may_refuse = false;
     // Writes that the peer lacks are not completed before this store is done.
     std::uint32_t generation_stores = 0;
+
+    // It stands for the peer's writes up to this arrival, and is stored after them.
+    std::uint64_t generation_covers = 0;
+    // Whoever waits for the peer's writes up to some arrival; ascending.
+    struct wait_for_writes {
+        std::uint64_t through;
+        std::function<void()> then;
+    };
+    std::vector<wait_for_writes> waiting_written;
 
     // --- what the peer said ---
     at_peer peer_volume = at_peer::unknown;
@@ -159,6 +173,7 @@ struct volume {
     bool retry_slots = false;    // the activity log has room
     bool retry_data = false;     // there may be a good copy of the data again
     bool retry_pump = false;     // new requests may begin
+    bool retry_written = false;  // a request of the peer has ended
 
     // --- resync and verify ---
     sync_run run;
@@ -179,6 +194,8 @@ struct volume {
     bool has_disk(state::disk least = state::disk::inconsistent) const {
         return disk != nullptr && state.disk >= least;
     }
+    // Is what a Primary's own disk has safe? Not if the peer's is to take its place.
+    bool counts_here() const { return has_disk(state::disk::up_to_date) && !leaving; }
     std::string text() const; // "drbd0" style for logs: minor
 };
 

@@ -52,7 +52,27 @@ void write_path::finish_local(app_request& request, int error) {
         all_.peers.begin_behind(request);
         return;
     }
+    const bool flushed = request.op == io_request::operation::flush && error == 0;
+    if (flushed && request.net == net_part::none && !target.counts_here()) {
+        lean_flush_on_peer(request);
+        return;
+    }
     check_complete(request);
+}
+
+// Our disk has ceased to count while it flushed, and the peer was not asked.
+void write_path::lean_flush_on_peer(app_request& flush) {
+    const volume& target = *flush.target;
+    const bool reaches_peer = all_.link.up && sends_data(target.state);
+    if (!reaches_peer && !target.has_disk(state::disk::up_to_date)) {
+        begin_again(flush); // what was acknowledged may be gone with both
+        return;
+    }
+    if (reaches_peer && all_.epochs.wait_for_all(flush)) {
+        flush.net = net_part::sent;
+        all_.epochs.hurry();
+    }
+    check_complete(flush);
 }
 
 void write_path::acknowledged(volume& target, command code, const wire::block_ack& ack) {
@@ -106,6 +126,9 @@ void write_path::acknowledged(volume& target, command code, const wire::block_ac
         write->net = net_part::acknowledged;
         break;
     }
+    if (write->local == local_part::none && write->net == net_part::acknowledged) {
+        target.presented_before = 0; // the peer has stored what it made
+    }
     check_complete(*write);
 }
 
@@ -134,6 +157,7 @@ void write_path::peer_lost(app_request& write) {
         }
         write.net = net_part::failed;
     }
+    write.target->writes_lost |= may_be_lost(write);
     mark_out_of_sync(write);
     if (write.completed) {
         retire(write);
@@ -245,8 +269,7 @@ void write_path::begin_again(app_request& write) {
 // acknowledge what is on its disk: it has the write for certain when it has flushed. (In the
 // in-kernel DRBD such a write is lost under the protocols A and B if the link breaks.)
 bool write_path::safe_by_barrier_only(const app_request& write) {
-    const bool safe_here =
-        write.local == local_part::done && write.target->has_disk(state::disk::up_to_date);
+    const bool safe_here = write.local == local_part::done && write.target->counts_here();
     return write.is_write() && !write.net_done && write.ack != wanted_ack::write &&
            write.net != net_part::failed && !safe_here;
 }
@@ -255,7 +278,7 @@ bool write_path::safe_by_barrier_only(const app_request& write) {
 // We have it until the peer has flushed.
 bool write_path::is_kept(const app_request& write) const {
     return write.of != nullptr && write.is_write() && write.net != net_part::failed &&
-           !write.target->has_disk(state::disk::up_to_date) && !all_.net.allow_two_primaries;
+           !write.target->counts_here() && !all_.net.allow_two_primaries;
 }
 
 void write_path::check_complete(app_request& request) {

@@ -196,7 +196,7 @@ void write_path::start(app_request& request) {
 // --- flush ---
 
 bool write_path::needs_peer_flush(const volume& target) const {
-    return all_.net.protocol == options::protocol::c || !target.has_disk(disk::up_to_date);
+    return all_.net.protocol == options::protocol::c || !target.counts_here();
 }
 
 void write_path::start_flush(app_request& flush) {
@@ -399,7 +399,7 @@ void write_path::send(app_request& write) {
                            target.state.connection <= state::connection::paused_sync_t;
     write.may_set_in_sync = resyncing;
     // Without a good disk here it is the peer's that counts, whatever the protocol.
-    const bool leaning = !target.has_disk(disk::up_to_date);
+    const bool leaning = !target.counts_here();
     write.ack = wanted_ack_of(resyncing || (leaning && all_.link.rules.has_ack_flags()));
     ++target.counters.net_pending;
     target.counters.sent_sectors += write.sectors();

@@ -82,6 +82,7 @@ private:
     void send_discard(app_request& write);
     void send_zeroes_as_data(app_request& write);
     void mark_out_of_sync(app_request& write);
+    void lean_flush_on_peer(app_request& flush);
     static bool kept_nowhere(const app_request& write);
     static bool safe_by_barrier_only(const app_request& write);
     bool is_kept(const app_request& write) const;

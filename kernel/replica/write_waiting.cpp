@@ -26,6 +26,9 @@ void write_path::settle(volume& target) {
         all_.peers.retry_overlaps(target);
         retry_overlaps(target);
     }
+    if (std::exchange(target.retry_written, false)) {
+        peer_writes::end_waits(target);
+    }
     if (std::exchange(target.retry_slots, false)) {
         retry_slots(target);
     }

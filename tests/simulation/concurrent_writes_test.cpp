@@ -155,6 +155,7 @@ void a_node_that_asks_to_detach_reads_nothing_old(void**) {
     it.handler_exits(it.b, "fence-disk", 4);
     it.write(it.b, 0, 0, 8);
     it.wait_quiet();
+    it.run_for(second); // A has flushed, or the detach would wait for that
     it.net.faults.cut_from[it.a] = true;
     it.nodes[it.b]->machine().detach(0, false, [](const replica::outcome&) {});
     it.wait([&] { return it.peer_disk_of(it.a) < state::disk::inconsistent; }, "A has heard of it");
