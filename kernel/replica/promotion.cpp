@@ -31,7 +31,24 @@ public:
     }
 
 private:
+    // What the former Primary has sent, and told its users to be safe, may still be on its way to
+    // the disk, or wait for it: what our users do comes behind that.
     void attempt() {
+        auto self = shared_from_this();
+        auto left = std::make_shared<std::size_t>(all_.volumes.size());
+        if (*left == 0) {
+            ask_for_role();
+        }
+        for (auto& [number, each] : all_.volumes) {
+            all_.peers.when_written(*each, [self, left] {
+                if (--*left == 0) {
+                    self->ask_for_role();
+                }
+            });
+        }
+    }
+
+    void ask_for_role() {
         auto self = shared_from_this();
         const auto heard = [self](outcome result) { self->judged(std::move(result)); };
         if (volume* target = forced_volume()) {

@@ -225,6 +225,35 @@ void a_flush_of_a_disk_that_fails_meanwhile_is_the_peers(void**) {
     }
 }
 
+// The former Primary was told that B has them, or needed no such word: B's users see them, and
+// write over them.
+void a_promotion_comes_behind_what_was_received(void**) {
+    for (const auto wanted : {protocol::a, protocol::b, protocol::c}) {
+        for (unsigned time = 0; time < 40; ++time) {
+            slow_peer it(wanted);
+            it.run_for(time * millisecond);
+            for (std::uint64_t at = 0; at < 256; at += 32) {
+                it.write(it.a, 0, at, 64);
+                it.wait_quiet();
+            }
+            it.run_for(millisecond); // the link delivers them
+            it.nodes[it.a]->crash(true);
+            it.expect(it.primary(it.b), "B in A's place");
+            it.read(it.b, 0, 0, 288);
+            it.wait_quiet();
+            for (std::uint64_t at = 0; at < 256; at += 32) {
+                it.write(it.b, 0, at, 16);
+            }
+            it.wait_quiet();
+            it.read(it.b, 0, 0, 288);
+            it.wait_quiet();
+            it.restart(it.a);
+            it.connect_both();
+            it.converge();
+        }
+    }
+}
+
 } // namespace
 
 int main() {
@@ -235,6 +264,7 @@ int main() {
         cmocka_unit_test(a_detach_waits_for_the_peers_disk),
         cmocka_unit_test(a_detach_that_can_not_be_is_refused),
         cmocka_unit_test(a_flush_of_a_disk_that_fails_meanwhile_is_the_peers),
+        cmocka_unit_test(a_promotion_comes_behind_what_was_received),
     };
     return cmocka_run_group_tests_name("received_writes", tests, nullptr, nullptr);
 }
