@@ -218,6 +218,17 @@ void peer_writes::generation_made(volume& target) {
     });
 }
 
+// An empty write, behind all that came before it: also by an earlier connection, of which the
+// sender knows no epochs any more.
+void peer_writes::begin_flush(peer_request& flush) {
+    volume& target = *flush.target;
+    if (writes_until(target, flush.arrival - 1)) {
+        wait_until(target, flush.arrival - 1, [this, &flush] { admit(flush); });
+    } else {
+        submit(flush);
+    }
+}
+
 void peer_writes::end_waits(volume& target) {
     auto& waiting = target.waiting_written;
     while (!waiting.empty() && !writes_until(target, waiting.front().through)) {

@@ -219,7 +219,9 @@ void peer_writes::discard_received(volume& target, command code, const wire::dis
 void peer_writes::received(peer_request& write) {
     volume& target = *write.target;
     const auto& rules = all_.link.rules;
-    if (!rules.has_ack_flags()) {
+    if (write.size == 0) {
+        write.flags = 0; // BARRIER_ACK is all the answer it gets
+    } else if (!rules.has_ack_flags()) {
         write.flags &= ~(data_flag::send_receive_ack | data_flag::send_write_ack);
         if (all_.net.protocol == options::protocol::c ||
             (write.flags & data_flag::may_set_in_sync) != 0) {
@@ -293,7 +295,7 @@ void peer_writes::admit(peer_request& write) {
         return;
     }
     if (write.size == 0) {
-        submit(write);
+        begin_flush(write);
         return;
     }
     // The cheap question first: of many writes to one block all but one get no further.
@@ -465,7 +467,11 @@ void peer_writes::done(peer_request& write, int error) {
         all_.disks.io_error(target, disk_management::failed_operation::write, write.sector, error);
     }
     const bool wants_ack = (write.flags & data_flag::send_write_ack) != 0;
-    if (error != 0) {
+    if (error != 0 && write.size == 0) {
+        if (peer_epoch* its = epoch_of(write)) {
+            its->failed = true;
+        }
+    } else if (error != 0) {
         send_ack(write, command::neg_ack);
     } else if (wants_ack) {
         const auto connection = target.state.connection;

@@ -12,6 +12,9 @@
 // has not even been sent, so there is no order left to be kept here, and later writes need not
 // wait for our flush.
 //
+// An empty write comes of a sender that does not know whether we have flushed what an earlier
+// connection brought: it is done when all that came before it has been written.
+//
 //     event              first epochs, up to one that holds      epochs behind one that holds
 //     DATA               to the disk                             waits in it
 //     BARRIER            ends; flushed when idle and oldest      ends
@@ -129,6 +132,7 @@ private:
         bool given_up = false; // by a forced detach: nobody waits for it
     };
 
+    void begin_flush(peer_request& flush);
     static void wait_until(volume& target, std::uint64_t arrival, std::function<void()> then);
     static bool writes_until(const volume& target, std::uint64_t arrival);
     bool was_promised(const peer_request& request) const;

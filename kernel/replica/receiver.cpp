@@ -37,17 +37,18 @@ volume* receiver::addressed(const wire::header& head, log_level severity) {
 bool receiver::place_data(wire::packet_stream& stream) {
     const std::uint32_t size = stream.data_bytes();
     volume* target = all_.find(stream.head().volume);
-    if (target == nullptr || size == 0) {
-        skipping_ = size > 0;
-        if (skipping_) {
-            stream.skip_data();
-        } else {
-            stream.place_data({});
-        }
+    if (target == nullptr && size > 0) {
+        skipping_ = true;
+        stream.skip_data();
         return true;
     }
-    if (!all_.peers.can_take()) {
+    if (target != nullptr && !all_.peers.can_take()) {
         return false;
+    }
+    if (size == 0) {
+        skipping_ = false;
+        stream.place_data({});
+        return true;
     }
     data_ = all_.memory.peer.allocate(size);
     if (!data_) {

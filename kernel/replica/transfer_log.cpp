@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "kernel/replica/digests.hpp"
 #include "kernel/replica/machinery.hpp"
 
 namespace lockstep::replica {
@@ -225,6 +226,7 @@ void transfer_log::send_again() {
     // Taken out first: sending puts them into new epochs.
     intrusive_list<epoch, in_log> old;
     old.append(epochs_);
+    intrusive_list<app_request, in_waiting> flushes;
     unsent_ = nullptr;
     bool some_lost = false;
     while (epoch* oldest = old.pop_front()) {
@@ -239,12 +241,39 @@ void transfer_log::send_again() {
         while (app_request* flush = oldest->flushes.pop_front()) {
             if (some_lost) {
                 flush->target->writes_lost = false; // this one tells
-            }
-            if (some_lost || !wait_for_all(*flush)) {
-                all_.writes.flush_reached_peer(*flush, !some_lost);
+                all_.writes.flush_reached_peer(*flush, false);
+            } else {
+                flushes.push_back(*flush);
             }
         }
         pool_.give_back(*oldest);
+    }
+    send_empty_writes();
+    while (app_request* flush = flushes.pop_front()) {
+        if (!wait_for_all(*flush)) {
+            all_.writes.flush_reached_peer(*flush, true);
+        }
+    }
+}
+
+// What the peer has of the old epochs has not been flushed there for all we know, and those epochs
+// are gone. An empty write comes behind it on that node, and ends a new epoch: flushes wait for
+// that one. (The in-kernel DRBD, which has nothing of the kind, is not asked.)
+void transfer_log::send_empty_writes() {
+    for (auto& [number, each] : all_.volumes) {
+        if (!std::exchange(each->peer_may_cache, false) || !all_.link.up ||
+            !sends_data(each->state) || !all_.handshake.peer_is_lockstep()) {
+            continue;
+        }
+        epoch& open = current();
+        send_due_barriers(open);
+        ++open.writes;
+        wire::data_header head;
+        head.sequence = ++each->sequence;
+        all_.link.send_data(number, wire::command::data, head,
+                            digest_of(all_.handshake.integrity_algorithm(), {}), nullptr, 0, {},
+                            nullptr, nullptr);
+        close_current();
     }
 }
 

@@ -89,6 +89,7 @@ private:
     bool may_put_off() const;
     void retire(epoch& which);
     void end_waits(epoch& which);
+    void send_empty_writes();
 
     machinery& all_;
     object_pool<epoch> pool_;

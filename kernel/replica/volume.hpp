@@ -140,6 +140,8 @@ struct volume {
     bool peer_is_ahead = false;
     // Some of what was completed may be in no copy any more: the next flush says so.
     bool writes_lost = false;
+    // The peer has writes of an earlier connection, in its cache perhaps.
+    bool peer_may_cache = false;
     // A sync target by the handshake's decision, and not in sync since.
     bool own_behind = false;
     bool peer_behind = false;

@@ -186,6 +186,7 @@ void write_path::send_again(app_request& write) {
         target.state.peer_disk > state::disk::outdated) {
         // The peer has it: it was away for a moment only (cannot_thaw() sees to that), and has not
         // lost its disk.
+        target.peer_may_cache = true;
         if (write.completed) {
             retire(write);
         } else {

@@ -254,6 +254,42 @@ void a_promotion_comes_behind_what_was_received(void**) {
     }
 }
 
+// Frozen over a short break, both nodes go on where they were. The peer's cache is still to be
+// flushed, whether the flush was under way or comes afterwards.
+void a_flush_after_a_break_reaches_the_peers_disk(void**) {
+    for (const bool under_way : {true, false}) {
+        for (unsigned time = 0; time < 40; ++time) {
+            auto settings = settings_with(protocol::c);
+            settings.disk.fencing = options::fencing::resource_and_stonith;
+            settings.net.data_integrity_alg = time % 2 == 0 ? "crc32c" : "";
+            slow_peer it(settings, 2 * millisecond);
+            it.net.dialect.version_max = time % 4 < 2 ? 101 : 93; // from the break on
+            it.handler_hangs(it.a, "fence-peer");
+            it.nodes[it.b]->data_disk(0).faults.flush_latency = 300 * millisecond;
+            it.run_for(time * millisecond);
+            it.write(it.a, 0, 0, 512);
+            it.wait_quiet();
+            if (under_way) {
+                it.flush(it.a, 0);
+                it.run_for(20 * millisecond);
+            }
+            it.net.break_connection();
+            it.wait([&] { return it.frozen(); }, "frozen");
+            if (!under_way) {
+                it.flush(it.a, 0);
+            }
+            it.wait([&] { return !it.frozen(); }, "thawed");
+            it.wait_quiet();
+            assert_int_equal(it.flushes_failed, 0);
+            it.nodes[it.b]->crash(true);
+            it.disk_has_what_was_acknowledged(it.b, 512);
+            it.restart(it.b);
+            it.connect_both();
+            it.converge();
+        }
+    }
+}
+
 } // namespace
 
 int main() {
@@ -265,6 +301,7 @@ int main() {
         cmocka_unit_test(a_detach_that_can_not_be_is_refused),
         cmocka_unit_test(a_flush_of_a_disk_that_fails_meanwhile_is_the_peers),
         cmocka_unit_test(a_promotion_comes_behind_what_was_received),
+        cmocka_unit_test(a_flush_after_a_break_reaches_the_peers_disk),
     };
     return cmocka_run_group_tests_name("received_writes", tests, nullptr, nullptr);
 }
