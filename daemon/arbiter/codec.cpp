@@ -264,6 +264,10 @@ void message_fields(Codec& with, Value& value) {
         entries(with, value.records);
     } else if constexpr (std::is_same_v<kind, excuse>) {
         with.number(value.node);
+    } else if constexpr (std::is_same_v<kind, outdate_request> ||
+                         std::is_same_v<kind, outdate_confirmed>) {
+        with.text(value.resource);
+        version_fields(with, value.at);
     } else {
         static_assert(std::is_same_v<kind, proposal>);
         version_fields(with, value.base);

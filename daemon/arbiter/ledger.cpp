@@ -379,7 +379,11 @@ void ledger::receive(node_id from, const proposal& what) {
     const resource_record present =
         found != state_.resources.end() ? found->second : resource_record{};
     auto next = changed(present, what.what, now);
-    if (what.base == present.at && next) {
+    const bool accepted = what.base == present.at && next;
+    if (from == self_) {
+        ports_.judged(what.resource, accepted);
+    }
+    if (accepted) {
         next->at.view = view_;
         state_.resources[what.resource] = std::move(*next);
         resources_[what.resource].committed = false;
@@ -424,6 +428,23 @@ void ledger::say_off(node_id node) {
     if (phase_ != phase::alone && !members_.contains(node)) {
         ports_.broadcast(excuse{node});
     }
+}
+
+node_set ledger::off_to_decide() const {
+    if (phase_ != phase::minority) {
+        return {};
+    }
+    node_set absent;
+    for (const vote_list* list : {&best_.cluster.nodes, &best_.cluster.before}) {
+        for (const auto& [node, votes] : *list) {
+            if (!members_.contains(node)) {
+                absent.insert(node);
+            }
+        }
+    }
+    electorate without = who_;
+    without.excused.insert(absent.begin(), absent.end());
+    return decisive(best_.cluster, members_, without) ? absent : node_set{};
 }
 
 const resource_record* ledger::committed_resource(const std::string& name) const {

@@ -33,6 +33,8 @@ public:
     virtual void cluster_committed() = 0;
     // Whether the record can be changed here has changed: open().
     virtual void view_moved() = 0;
+    // This node's own proposal for a resource is the present version now, or void.
+    virtual void judged(std::string_view resource, bool accepted) = 0;
     // Something that should not be; for the log and the status.
     virtual void problem(const std::string& what) = 0;
 };
@@ -68,6 +70,9 @@ public:
 
     // --- what is known ---
 
+    // The absent nodes, if all that keeps the members from a decision is that these may be on.
+    node_set off_to_decide() const;
+
     // Proposals are judged: a majority has promised this view.
     bool open() const { return phase_ == phase::open; }
     std::uint64_t view() const { return view_; }
@@ -99,6 +104,8 @@ private:
     void receive(node_id from, const votes_again& what);
     void receive(node_id from, const excuse& what);
     void receive(node_id from, const proposal& what);
+    void receive(node_id, const outdate_request&) {} // not the ledger's
+    void receive(node_id, const outdate_confirmed&) {}
 
     void start_over();
     void leave_view(phase next);

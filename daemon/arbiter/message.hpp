@@ -60,6 +60,19 @@ struct proposal {
     change what;
 };
 
-using message = std::variant<present, hello, promised, acknowledged, votes_again, excuse, proposal>;
+// The sender is primary, has lost its link to the peer, and asks for the peer's disk to be
+// outdated; `at`: the record upon which it asks.
+struct outdate_request {
+    std::string resource;
+    version at;
+};
+// It is.
+struct outdate_confirmed {
+    std::string resource;
+    version at;
+};
+
+using message = std::variant<present, hello, promised, acknowledged, votes_again, excuse, proposal,
+                             outdate_request, outdate_confirmed>;
 
 } // namespace lockstep::arbiter

@@ -6,18 +6,23 @@
 namespace lockstep::arbiter {
 
 resource_arbiter::resource_arbiter(resource_settings settings, resource_ports& ports)
-    : settings_(std::move(settings)), ports_(ports) {}
+    : settings_(std::move(settings)), ports_(ports), dropped_(settings_.link_dropped) {}
 
 // --- what happens ---
 
 void resource_arbiter::engine(const engine_facts& now) {
     if (!engine_ || engine_->connection != now.connection || engine_->connected != now.connected) {
         forget_peer();
+        promoting_ = promoting_ && commanded_; // nobody says that a promotion by hand has failed
+    }
+    if (!engine_ || engine_->stands_alone != now.stands_alone || engine_->started != now.started) {
+        connecting_ = false;
         dropping_ = false;
     }
-    if (!engine_ || engine_->primary != now.primary || engine_->started != now.started) {
+    if (!engine_ || engine_->primary != now.primary || engine_->started != now.started ||
+        !now.running) {
         demoting_ = false;
-        promoting_ = promoting_ && now.running && !now.primary;
+        promoting_ = false;
     }
     engine_ = now;
     look();
@@ -71,6 +76,7 @@ void resource_arbiter::fenced(node_id node, bool done) {
 }
 
 void resource_arbiter::promoted(bool done) {
+    commanded_ = false;
     promoting_ = promoting_ && done;
     look();
 }
@@ -94,14 +100,22 @@ void resource_arbiter::told(node_id from, const outdate_request& what) {
         return;
     }
     outdating_ = what;
-    ports_.command(engine_command::outdate);
+    outdate();
+}
+
+void resource_arbiter::outdate() {
+    if (!std::exchange(outdate_commanded_, true)) {
+        ports_.command(engine_command::outdate);
+    }
 }
 
 void resource_arbiter::outdated(bool done) {
+    outdate_commanded_ = false;
     const auto asked = std::exchange(outdating_, std::nullopt);
     if (asked && done) {
         ports_.tell(outdate_confirmed{asked->resource, asked->at});
     }
+    look();
 }
 
 void resource_arbiter::told(node_id from, const outdate_confirmed& what) {
@@ -126,6 +140,7 @@ void resource_arbiter::look() {
         return;
     }
     wait_for(reason::nothing);
+    let_peer_back();
     if (give_way(*record) || keep_set(*record)) {
         return;
     }
@@ -179,6 +194,9 @@ bool resource_arbiter::keep_set(const resource_record& record) {
         propose(leave_set{self});
         return true;
     }
+    if (!member && !record.in_sync.empty() && outdate_own_disk()) {
+        return true;
+    }
     // Only who has everything himself can say that somebody else has.
     const bool may_add = member && engine_->up_to_date && (holds || !record.primary);
     if (may_add && engine_->connected && engine_->peer_up_to_date && requests_.empty() &&
@@ -187,6 +205,17 @@ bool resource_arbiter::keep_set(const resource_record& record) {
         return true;
     }
     return false;
+}
+
+// What the members of the set hold is newer, or is to be taken for it; the engines do not know that
+// as long as no write was made without this node.
+bool resource_arbiter::outdate_own_disk() {
+    if (!engine_->up_to_date || engine_->primary || engine_->connected || promoting_) {
+        return false;
+    }
+    wait_for(reason::not_in_sync);
+    outdate();
+    return true;
 }
 
 // --- the engine has lost its peer, and waits ---
@@ -294,7 +323,8 @@ resource_arbiter::reason resource_arbiter::obstacle(const resource_record& recor
     if (!record.in_sync.contains(settings_.self)) {
         return reason::not_in_sync;
     }
-    return engine_->up_to_date ? reason::nothing : reason::disk;
+    // What was commanded for somebody else's record still takes its effect.
+    return engine_->up_to_date && !outdate_commanded_ ? reason::nothing : reason::disk;
 }
 
 void resource_arbiter::become_primary(const resource_record& record) {
@@ -316,9 +346,8 @@ void resource_arbiter::become_primary(const resource_record& record) {
         return;
     }
     if (!requests_.empty()) {
-        // The engine goes on with its promotion when it has its answer.
-        promoting_ = true;
         if (settle_peer(record)) {
+            promoting_ = true; // it goes on with its promotion when it has its answer
             answer_all(peer_ == peer_state::outdated ? fence_answer::outdated
                        : peer_ == peer_state::off    ? fence_answer::fenced
                                                      : fence_answer::unreachable);
@@ -327,6 +356,7 @@ void resource_arbiter::become_primary(const resource_record& record) {
     }
     wait_for(reason::promotion);
     if (!std::exchange(promoting_, true)) {
+        commanded_ = true;
         ports_.command(engine_command::promote);
     }
 }
@@ -337,9 +367,30 @@ bool resource_arbiter::drop_link() {
     }
     wait_for(reason::link);
     if (!std::exchange(dropping_, true)) {
+        keep_dropped(true);
         ports_.command(engine_command::drop_link);
     }
     return true;
+}
+
+// The link was dropped for a promotion: that is over.
+void resource_arbiter::let_peer_back() {
+    const bool over = engine_->primary || (!wanted_ && requests_.empty());
+    if (!dropped_ || !over) {
+        return;
+    }
+    if (!engine_->stands_alone) {
+        if (!dropping_) {
+            keep_dropped(false);
+        }
+    } else if (!std::exchange(connecting_, true)) {
+        ports_.command(engine_command::connect);
+    }
+}
+
+void resource_arbiter::keep_dropped(bool dropped) {
+    dropped_ = dropped;
+    ports_.keep_dropped(dropped);
 }
 
 // From the loss of the link, or from the start of an engine that never had one.

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "daemon/arbiter/change.hpp"
+#include "daemon/arbiter/message.hpp"
 #include "daemon/arbiter/record.hpp"
 
 namespace lockstep::arbiter {
@@ -25,6 +26,7 @@ struct engine_facts {
     bool primary = false;
     bool up_to_date = false; // the disks of all volumes
     bool connected = false;
+    bool stands_alone = false;    // it does not try to connect
     bool peer_up_to_date = false; // those of the peer
     bool peer_primary = false;    // as the link shows it
     std::uint64_t connection = 0; // counts the losses of the link
@@ -41,6 +43,7 @@ struct resource_settings {
     instant lease = 0; // for so long a peer's engine may complete reads after the link is lost
     instant outdate_limit = 0; // a peer in the group that does not confirm within it counts as gone
     bool fencing_device = false;
+    bool link_dropped = false; // as keep_dropped() was told last, by the daemon before this one
 };
 
 // What fence-peer tells the engine: the exit codes of DRBD's handlers.
@@ -50,16 +53,6 @@ enum class fence_answer : std::uint8_t {
     self = 6,        // the record is without this node
     fenced = 7,      // the peer is off
     void_now = 1,    // the link is back: nobody waits for an answer
-};
-
-// Between the daemons of a resource, through the group.
-struct outdate_request {
-    std::string resource;
-    version at; // the record upon which it is asked
-};
-struct outdate_confirmed {
-    std::string resource;
-    version at;
 };
 
 enum class engine_command : std::uint8_t {
@@ -76,7 +69,6 @@ public:
     // None while there is no committed one in an open view.
     virtual const resource_record* record() const = 0;
     virtual const node_set& members() const = 0;
-    virtual std::uint64_t view() const = 0; // 0: none is open
     // False: not now. Else judged() or view_moved() comes.
     virtual bool propose(const change& what) = 0;
     virtual void tell(const outdate_request& what) = 0;
@@ -85,6 +77,8 @@ public:
     virtual void answer(std::uint64_t request, fence_answer with) = 0;
     // Off, for certain; then fenced().
     virtual void fence(node_id node) = 0;
+    // Whether the link was dropped for a promotion, and is to be connected again: over a restart.
+    virtual void keep_dropped(bool dropped) = 0;
     virtual void set_timer(instant when) = 0; // one; never: none
     virtual instant now() const = 0;
 };
@@ -111,7 +105,8 @@ public:
     void judged(bool accepted);
     void told(node_id from, const outdate_request& what);
     void told(node_id from, const outdate_confirmed& what);
-    // The engine's disk is outdated; or that could not be done.
+    // The engine's disk is outdated, as engine() has said meanwhile; or that could not be done. To
+    // each command.
     void outdated(bool done);
     void fenced(node_id node, bool done);
     void promoted(bool done);
@@ -121,6 +116,8 @@ public:
 
     // This node is to be primary, by decision of a promoter or of a person; or is not any more.
     void want_primary(bool wanted);
+    // Something is asked for that only a majority can give.
+    bool wants_majority() const { return wanted_ || !requests_.empty(); }
 
     // --- what is known ---
 
@@ -155,7 +152,11 @@ private:
     bool give_way(const resource_record& record);
     bool keep_set(const resource_record& record);
     bool settle_peer(const resource_record& record);
+    bool outdate_own_disk();
+    void outdate();
     bool drop_link();
+    void let_peer_back();
+    void keep_dropped(bool dropped);
     bool wait_for_lease();
     void answer_engine(const resource_record& record);
     void become_primary(const resource_record& record);
@@ -176,11 +177,15 @@ private:
     std::map<std::uint64_t, fence_request> requests_;
     peer_state peer_ = peer_state::unknown;
     instant asked_ = 0;
-    bool proposed_ = false;                    // and not judged, or not committed yet
-    bool wanted_ = false;                      // to be primary
-    bool promoting_ = false;                   // the engine was told to be
-    bool demoting_ = false;                    // or not to be
-    bool dropping_ = false;                    // the link
+    bool proposed_ = false;          // and not judged, or not committed yet
+    bool wanted_ = false;            // to be primary
+    bool promoting_ = false;         // the engine is to become primary, and may do so at any time
+    bool commanded_ = false;         // because it was told to, and promoted() comes
+    bool demoting_ = false;          // or not to be
+    bool dropping_ = false;          // the link: the engine was told to
+    bool dropped_;                   // and was not told to connect again
+    bool connecting_ = false;        // it was told to
+    bool outdate_commanded_ = false; // and outdated() comes
     std::optional<outdate_request> outdating_; // our own disk, for the peer
     reason waits_for_ = reason::no_engine;
 };

@@ -68,6 +68,8 @@ void every_message_reads_as_it_was_written(void**) {
         proposal{{42, 2}, false, "data", resign{}},
         proposal{{42, 7}, true, "", set_nodes{{{1, 1}, {2, 2}}}},
         proposal{{42, 7}, true, "", finish_nodes{}},
+        outdate_request{"data", {42, 2}},
+        outdate_confirmed{"data", {42, 2}},
     };
     for (const message& each : all) {
         const auto bytes = encode(each);

@@ -18,13 +18,38 @@ void member::store(const ledger_state& state) {
     storing = state;
 }
 
-void member::committed(std::string_view resource) {
-    const std::string name(resource);
-    in_.committed(*this, name, *book->committed_resource(name));
+void member::committed(const std::string& resource) {
+    in_.committed(*this, resource, *book->committed_resource(resource));
 }
 
 void member::cluster_committed() {
     in_.committed(*this, "", *book->committed_cluster());
+}
+
+void member::command(const std::string& /*resource*/, engine_command what) {
+    around->command(id_, what);
+}
+
+void member::answer(const std::string& /*resource*/, std::uint64_t request, fence_answer with) {
+    around->answer(id_, request, with);
+}
+
+void member::keep_dropped(const std::string& /*resource*/, bool dropped) {
+    around->keep_dropped(id_, dropped);
+}
+
+void member::fence(node_id node) {
+    around->fence(id_, node);
+}
+
+void member::set_timer(instant when) {
+    if (around != nullptr) {
+        around->set_timer(id_, when);
+    }
+}
+
+instant member::now() const {
+    return around != nullptr ? around->now() : 0;
 }
 
 void member::problem(const std::string& what) {
@@ -32,7 +57,8 @@ void member::problem(const std::string& what) {
 }
 
 void member::start() {
-    book = std::make_unique<ledger>(id_, disk, in_.random_(), *this);
+    mind = std::make_unique<arbiter>(id_, disk, in_.random_(), *this);
+    book = &mind->book();
 }
 
 void member::stop(bool last_store_arrives) {
@@ -40,7 +66,8 @@ void member::stop(bool last_store_arrives) {
         disk = storing;
     }
     storing.reset();
-    book.reset();
+    mind.reset();
+    book = nullptr;
     outbox.clear();
     in_ring = false;
 }
@@ -111,7 +138,7 @@ void group::reconfigure() {
             at(node).ring = next;
             at(node).position = 0;
             at(node).in_ring = true;
-            at(node).book->configured(nodes);
+            at(node).mind->configured(nodes);
         }
     }
 }
@@ -140,7 +167,7 @@ void group::go_together(const std::vector<member*>& some) {
 void group::deliver(member& to) {
     const sent what = rings_[to.ring].order[to.position++];
     const ledger_state before = to.book->state();
-    to.book->delivered(what.from, what.what);
+    to.mind->delivered(what.from, what.what);
     note_changes(before, to.book->state());
 }
 
@@ -215,7 +242,7 @@ void group::finish_store(node_id node) {
     }
     at(node).disk = *kept;
     at(node).storing.reset();
-    at(node).book->stored();
+    at(node).mind->stored();
 }
 
 void group::run(std::size_t steps) {

@@ -9,31 +9,50 @@
 #include <random>
 #include <vector>
 
-#include "daemon/arbiter/ledger.hpp"
+#include "daemon/arbiter/arbiter.hpp"
 
 namespace lockstep::arbiter::test {
 
 class group;
 
+// What the daemons' nodes are besides: engines, handlers, fencing devices, a clock.
+class surroundings {
+public:
+    virtual ~surroundings() = default;
+    virtual void command(node_id at, engine_command what) = 0;
+    virtual void answer(node_id at, std::uint64_t request, fence_answer with) = 0;
+    virtual void keep_dropped(node_id at, bool dropped) = 0;
+    virtual void fence(node_id at, node_id which) = 0;
+    virtual void set_timer(node_id at, instant when) = 0;
+    virtual instant now() const = 0;
+};
+
 // A daemon, its node and its disk.
-class member final : public ledger_ports {
+class member final : public arbiter_ports {
 public:
     member(group& in, node_id id) : in_(in), id_(id) {}
 
     void broadcast(const message& what) override { outbox.push_back(what); }
     void store(const ledger_state& state) override;
-    void committed(std::string_view resource) override;
+    void committed(const std::string& resource) override;
     void cluster_committed() override;
-    void view_moved() override {}
+    void command(const std::string& resource, engine_command what) override;
+    void answer(const std::string& resource, std::uint64_t request, fence_answer with) override;
+    void keep_dropped(const std::string& resource, bool dropped) override;
+    void fence(node_id node) override;
+    void set_timer(instant when) override;
+    instant now() const override;
     void problem(const std::string& what) override;
 
     void start();
     void stop(bool last_store_arrives);
 
     node_id id() const { return id_; }
-    bool up() const { return book != nullptr; }
+    bool up() const { return mind != nullptr; }
 
-    std::unique_ptr<ledger> book;
+    std::unique_ptr<arbiter> mind;
+    ledger* book = nullptr;           // of it
+    surroundings* around = nullptr;   // none: there is nothing
     std::optional<ledger_state> disk; // none: no file
     std::optional<ledger_state> storing;
     std::deque<message> outbox;

@@ -32,7 +32,6 @@ struct node final : resource_ports {
 
     const resource_record* record() const override { return open ? &kept : nullptr; }
     const node_set& members() const override { return present; }
-    std::uint64_t view() const override { return open ? kept.at.view : 0; }
     bool propose(const change& what) override {
         assert_false(proposed.has_value());
         proposed = what;
@@ -43,6 +42,7 @@ struct node final : resource_ports {
     void command(engine_command what) override { commands.push_back(what); }
     void answer(std::uint64_t /*request*/, fence_answer with) override { answers.push_back(with); }
     void fence(node_id which) override { fenced.push_back(which); }
+    void keep_dropped(bool is) override { dropped = is; }
     void set_timer(instant when) override { wakes = when; }
     instant now() const override { return clock; }
 
@@ -107,6 +107,7 @@ struct node final : resource_ports {
     resource_record kept;
     instant clock = 100'000;
     instant wakes = never;
+    bool dropped = false;
     engine_facts facts;
     std::optional<change> proposed;
     std::vector<outdate_request> asked;
@@ -314,17 +315,27 @@ void a_link_to_a_peer_that_is_not_in_the_group_is_dropped_before_the_claim(void*
     here.regroup({self, third});
     here.arbiter.want_primary(true);
     assert_true(here.commands == command_list{engine_command::drop_link});
+    assert_true(here.dropped);
     assert_false(here.proposed.has_value());
+    here.facts.stands_alone = true;
     here.loses_the_link();
     assert_string_equal(here.commit().c_str(), "claim alone");
     // Somebody connects it again: the lease begins anew.
-    here.engine([](engine_facts& its) { its.connected = true; });
+    here.engine([](engine_facts& its) {
+        its.connected = true;
+        its.stands_alone = false;
+    });
     assert_int_equal(here.commands.size(), 2);
     assert_true(here.commands[1] == engine_command::drop_link);
     here.clock += 100;
     here.loses_the_link();
     here.wake_at(here.clock + lease);
     assert_true(here.commands.back() == engine_command::promote);
+    here.engine([](engine_facts& its) { its.primary = its.stands_alone = true; });
+    assert_true(here.commands.back() == engine_command::connect);
+    assert_true(here.dropped); // until it tries
+    here.engine([](engine_facts& its) { its.stands_alone = false; });
+    assert_false(here.dropped);
 }
 
 void an_engine_that_was_just_started_waits_out_the_lease_too(void**) {
@@ -345,10 +356,15 @@ void who_is_not_in_sync_or_has_no_good_disk_is_not_promoted(void**) {
     here.engine([](engine_facts& its) { its.running = its.up_to_date = true; });
     here.arbiter.want_primary(true);
     assert_true(here.arbiter.waits_for() == reason::not_in_sync);
+    // Nor is its data taken for the newer when the peer comes back.
+    assert_true(here.commands == command_list{engine_command::outdate});
+    here.arbiter.record_committed();
+    assert_int_equal(here.commands.size(), 1);
     here.kept.in_sync = {self};
     here.engine([](engine_facts& its) { its.up_to_date = false; });
     assert_true(here.arbiter.waits_for() == reason::disk);
-    assert_true(here.commands.empty() && !here.proposed);
+    assert_int_equal(here.commands.size(), 1);
+    assert_false(here.proposed.has_value());
 }
 
 void with_its_peer_a_node_is_promoted_without_waiting(void**) {
