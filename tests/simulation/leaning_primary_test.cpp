@@ -41,6 +41,16 @@ struct leaning_primary : story {
         expect(attach(b), "B is back");
         connect_both();
     }
+    void fua_waits_for_the_peers_disk() {
+        auto& peers_disk = nodes[b]->data_disk(0);
+        peers_disk.faults.hung = true;
+        write(a, 0, 64, 8, true);
+        run_for(second);
+        expect(!quiet(), "it waits for the peer's disk");
+        peers_disk.unhang();
+        wait_quiet();
+        assert_int_equal(writes_failed, 0);
+    }
 };
 
 void fua_without_a_disk_is_durable_on_the_peer_under_any_protocol(void**) {
@@ -52,13 +62,7 @@ void fua_without_a_disk_is_durable_on_the_peer_under_any_protocol(void**) {
             it.connect_both();
             it.expect(it.wait_in_sync(), "connected by the old version");
             it.lose_disk();
-            it.nodes[it.b]->data_disk(0).faults.hung = true;
-            it.write(it.a, 0, 64, 8, true);
-            it.run_for(second);
-            it.expect(!it.quiet(), "it waits for the peer's disk");
-            it.nodes[it.b]->data_disk(0).unhang();
-            it.wait_quiet();
-            assert_int_equal(it.writes_failed, 0);
+            it.fua_waits_for_the_peers_disk();
         }
     }
 }
@@ -68,13 +72,7 @@ void fua_that_the_own_disk_fails_is_durable_on_the_peer(void**) {
     for (const auto wanted : {protocol::a, protocol::b, protocol::c}) {
         leaning_primary it(wanted);
         it.break_writes(it.a);
-        it.nodes[it.b]->data_disk(0).faults.hung = true;
-        it.write(it.a, 0, 64, 8, true);
-        it.run_for(second);
-        it.expect(!it.quiet(), "it waits for the peer's disk");
-        it.nodes[it.b]->data_disk(0).unhang();
-        it.wait_quiet();
-        assert_int_equal(it.writes_failed, 0);
+        it.fua_waits_for_the_peers_disk();
     }
 }
 

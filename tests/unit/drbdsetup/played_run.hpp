@@ -37,4 +37,19 @@ inline bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
 
+inline control::reply state_refusal(int code) {
+    control::reply refused;
+    refused.ok = false;
+    refused.is_state_change = true;
+    refused.code = code;
+    return refused;
+}
+
+inline control::reply config_refusal(int code) {
+    control::reply refused;
+    refused.ok = false;
+    refused.code = code;
+    return refused;
+}
+
 } // namespace lockstep::drbdsetup

@@ -1,16 +1,7 @@
 // drbdsetup against engines that are played: what is asked of them, what is printed, and with
 // which exit code it ends.
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
-#include <fstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "unit/drbdsetup/played_run.hpp"
@@ -23,23 +14,6 @@ using control::command;
 namespace samples = control::samples;
 
 namespace {
-
-control::reply state_refusal(int code) {
-    control::reply refused;
-    refused.ok = false;
-    refused.is_state_change = true;
-    refused.code = code;
-    return refused;
-}
-
-control::reply config_refusal(int code) {
-    control::reply refused;
-    refused.ok = false;
-    refused.code = code;
-    return refused;
-}
-
-// A resource.
 
 void without_engines_nothing_is_configured(void**) {
     const scratch_runtime runtime;
@@ -81,54 +55,6 @@ void an_unknown_minor_is_exit_10(void**) {
         // And what to do about it.
         assert_true(contains(got.errors, "hint: "));
     }
-}
-
-void down_of_what_does_not_run_succeeds(void**) {
-    const scratch_runtime runtime;
-    const end got = run(runtime, {"down", "r0"});
-    assert_int_equal(got.code, 0);
-    assert_true(got.errors.empty());
-}
-
-void down_ends_the_engine_and_leaves_nothing(void**) {
-    const scratch_runtime runtime;
-    fake_engine engine(runtime, resource());
-    const end got = run(runtime, {"down", "r0"});
-    assert_int_equal(got.code, 0);
-    assert_true(engine.requests().at(0).what == command::down);
-    engine.end();
-    assert_int_equal(run(runtime, {"status", "r0"}).code, 10);
-}
-
-void down_clears_away_what_a_dead_engine_left(void**) {
-    const scratch_runtime runtime;
-    assert_true(runtime.where().prepare("r0").has_value());
-    assert_true(runtime.where().link_minor(test_minor, "r0").has_value());
-    assert_int_equal(run(runtime, {"down", "r0"}).code, 0);
-    assert_true(runtime.where().resources().empty());
-    assert_true(runtime.where().minors().empty());
-}
-
-void down_all_takes_every_resource_down(void**) {
-    const scratch_runtime runtime;
-    fake_engine one(runtime, resource());
-    control::snapshot second = resource();
-    second.resource = "r1";
-    second.volumes[0].minor = test_minor + 1;
-    fake_engine two(runtime, second);
-    assert_int_equal(run(runtime, {"down", "all"}).code, 0);
-    assert_int_equal(one.requests().size(), 1);
-    assert_int_equal(two.requests().size(), 1);
-}
-
-void a_refused_down_says_why_and_is_exit_11(void**) {
-    const scratch_runtime runtime;
-    const fake_engine engine(runtime, resource(),
-                             [](const auto&, auto&) { return state_refusal(-12); });
-    const end got = run(runtime, {"down", "r0"});
-    assert_int_equal(got.code, 11);
-    assert_true(
-        contains(got.errors, "r0: State change failed: (-12) Device is held open by someone\n"));
 }
 
 // Commands become requests.
@@ -357,132 +283,6 @@ void a_device_without_anything_is_unconfigured(void**) {
     assert_string_equal(got.errors.c_str(), "Device is unconfigured\n");
 }
 
-// A socket that accepts and never says anything.
-class hung_engine {
-public:
-    hung_engine(const scratch_runtime& runtime, const std::string& resource)
-        : listening_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
-        const std::string path = *runtime.where().prepare(resource);
-        sockaddr_un address = {};
-        address.sun_family = AF_UNIX;
-        path.copy(address.sun_path, sizeof address.sun_path - 1);
-        assert_int_equal(
-            ::bind(listening_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-        assert_int_equal(::listen(listening_, 8), 0);
-    }
-    ~hung_engine() { ::close(listening_); }
-    hung_engine(const hung_engine&) = delete;
-    hung_engine& operator=(const hung_engine&) = delete;
-
-private:
-    int listening_;
-};
-
-void an_engine_that_does_not_answer_is_named_and_the_others_are_shown(void**) {
-    const scratch_runtime runtime;
-    const fake_engine engine(runtime, resource());
-    const hung_engine hung(runtime, "hung");
-    const end got = run(runtime, {"status"});
-    assert_int_equal(got.code, 20);
-    assert_true(contains(got.output, "r0 role:Secondary"));
-    assert_true(contains(got.errors, "hung: The engine did not answer in time"));
-}
-
-void engines_that_do_not_answer_are_waited_for_together(void**) {
-    const scratch_runtime runtime;
-    const fake_engine engine(runtime, resource());
-    const hung_engine hung[] = {{runtime, "h1"}, {runtime, "h2"}, {runtime, "h3"}, {runtime, "h4"}};
-    const auto began = std::chrono::steady_clock::now();
-    const end got = run(runtime, {"status"});
-    // Two seconds, not eight; a busy machine gets twice as long.
-    assert_true(std::chrono::steady_clock::now() - began < std::chrono::seconds(4));
-    for (const char* each : {"h1", "h2", "h3", "h4"}) {
-        assert_true(contains(got.errors, std::string(each) + ": The engine did not answer"));
-    }
-}
-
-void an_engine_that_does_not_answer_is_not_in_the_way_of_another_connection(void**) {
-    const scratch_runtime runtime;
-    const fake_engine engine(runtime, resource());
-    const hung_engine hung(runtime, "hung");
-    const std::string ours = "ipv4:10.0.0.1:7789";
-    assert_int_equal(run(runtime, {"disconnect", ours, "ipv4:10.0.0.2:7789"}).code, 0);
-    assert_int_equal(engine.requests().size(), 1);
-    // This one may be its own.
-    const end got = run(runtime, {"disconnect", ours, "ipv4:10.0.0.3:7789"});
-    assert_int_equal(got.code, 20);
-    assert_true(contains(got.errors, "did not answer"));
-}
-
-// Events.
-
-void events2_follows_engines_that_come_change_and_go(void**) {
-    const scratch_runtime runtime;
-    kept_console terminal;
-    // exists -; then 4 objects created, 1 changed, 4 destroyed
-    terminal.read_only(10);
-    std::thread watching([&] { run_program({"drbdsetup", "events2"}, runtime.where(), terminal); });
-    const auto wait_for = [&](const std::string& text) {
-        for (int at = 0; at < 2000 && !contains(terminal.output(), text); ++at) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(5));
-        }
-        assert_true(contains(terminal.output(), text));
-    };
-    wait_for("exists -\n");
-    fake_engine engine(runtime, resource());
-    wait_for("create peer-device name:r0");
-    engine.change([](auto& now) { samples::set_role(now, state::role::primary); });
-    wait_for("change resource name:r0 role:Primary may_promote:no\n");
-    engine.end();
-    watching.join();
-    const std::string all = terminal.output();
-    assert_true(contains(all, "create resource name:r0 role:Secondary suspended:no "
-                              "may_promote:yes promotion_score:10102\n"));
-    const std::string ends = all.substr(all.find("destroy"));
-    assert_string_equal(ends.c_str(),
-                        "destroy peer-device name:r0 peer-node-id:0 conn-name:peer volume:0\n"
-                        "destroy device name:r0 volume:0 minor:900123\n"
-                        "destroy connection name:r0 peer-node-id:0 conn-name:peer\n"
-                        "destroy resource name:r0\n");
-}
-
-void events2_poll_describes_all_again_when_asked(void**) {
-    const scratch_runtime runtime;
-    const fake_engine engine(runtime, resource());
-    int ends[2];
-    assert_int_equal(::pipe(ends), 0);
-    assert_int_equal(::write(ends[1], "n\n", 2), 2);
-    ::close(ends[1]);
-    kept_console terminal;
-    terminal.input = ends[0];
-    const int code = run_program({"drbdsetup", "events2", "--poll"}, runtime.where(), terminal);
-    ::close(ends[0]);
-    assert_int_equal(code, 0);
-    const std::string all = terminal.output();
-    const std::size_t first = all.find("exists -\n");
-    assert_true(first != std::string::npos);
-    assert_string_equal(all.substr(first + 9).c_str(), all.substr(0, first + 9).c_str());
-}
-
-void events_of_8_3_follows_an_engine(void**) {
-    const scratch_runtime runtime;
-    fake_engine engine(runtime, resource());
-    kept_console terminal;
-    terminal.read_only(2);
-    std::thread watching([&] {
-        run_program({"drbdsetup", "/dev/drbd900123", "events"}, runtime.where(), terminal);
-    });
-    for (int at = 0; at < 2000 && terminal.output().empty(); ++at) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    engine.change([](auto& now) { samples::set_role(now, state::role::primary); });
-    watching.join();
-    assert_string_equal(
-        terminal.output().c_str(),
-        "1 ST 900123 { cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate r--- }\n"
-        "2 ST 900123 { cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate r--- }\n");
-}
-
 void colour_and_width_follow_the_terminal(void**) {
     const scratch_runtime runtime;
     control::snapshot state = resource();
@@ -508,55 +308,6 @@ void colour_and_width_follow_the_terminal(void**) {
         longest = std::max(longest, wide.find('\n', at) - at);
     }
     assert_true(longest <= 80 && longest > 60);
-}
-
-// Starting an engine.
-
-std::string script(const scratch_runtime& runtime, const std::string& text) {
-    std::string path = runtime.path() + "/engine";
-    std::ofstream(path) << "#!/bin/sh\n" << text << "\n";
-    assert_int_equal(::chmod(path.c_str(), 0700), 0);
-    ::setenv("LOCKSTEP_ENGINE", path.c_str(), 1);
-    return path;
-}
-
-void new_resource_waits_for_the_engine_to_be_ready(void**) {
-    const scratch_runtime runtime;
-    script(runtime, "echo \"$@\" > " + runtime.path() + "/seen; echo ready; exec >&-; exec 2>&-");
-    const end got = run(runtime, {"new-resource", "r0", "--cpu-mask=3"});
-    assert_int_equal(got.code, 0);
-    std::ifstream seen(runtime.path() + "/seen");
-    std::string words;
-    std::getline(seen, words);
-    assert_string_equal(words.c_str(), "r0 --cpu-mask=3");
-}
-
-void new_resource_reports_why_the_engine_did_not_come_up(void**) {
-    const scratch_runtime runtime;
-    script(runtime, "echo '{\"reply\":0,\"ok\":false,\"code\":122,\"remedy\":\"Buy some.\"}'");
-    end got = run(runtime, {"new-resource", "r0"});
-    assert_int_equal(got.code, 10);
-    assert_string_equal(got.errors.c_str(),
-                        "r0: Failure: (122) kmalloc() failed. Out of memory?\nhint: Buy some.\n");
-    script(runtime, "exit 3");
-    got = run(runtime, {"new-resource", "r0"});
-    assert_int_equal(got.code, 20);
-    assert_true(contains(got.errors, "ended with exit code 3 before it was ready"));
-    script(runtime, "kill -9 $$");
-    got = run(runtime, {"new-resource", "r0"});
-    assert_int_equal(got.code, 20);
-    assert_true(contains(got.errors, "was killed by signal 9"));
-    ::setenv("LOCKSTEP_ENGINE", "/nonexistent/engine", 1);
-    got = run(runtime, {"new-resource", "r0"});
-    assert_int_equal(got.code, 20);
-    assert_true(contains(got.errors, "/nonexistent/engine"));
-}
-
-void new_resource_of_one_that_runs_starts_nothing(void**) {
-    const scratch_runtime runtime;
-    const fake_engine engine(runtime, resource());
-    ::setenv("LOCKSTEP_ENGINE", "/nonexistent/engine", 1);
-    assert_int_equal(run(runtime, {"new-resource", "r0"}).code, 0);
 }
 
 // 8.3's grammar, end to end.
@@ -586,11 +337,6 @@ int main() {
         cmocka_unit_test(without_engines_nothing_is_configured),
         cmocka_unit_test(an_unknown_resource_is_exit_10),
         cmocka_unit_test(an_unknown_minor_is_exit_10),
-        cmocka_unit_test(down_of_what_does_not_run_succeeds),
-        cmocka_unit_test(down_ends_the_engine_and_leaves_nothing),
-        cmocka_unit_test(down_clears_away_what_a_dead_engine_left),
-        cmocka_unit_test(down_all_takes_every_resource_down),
-        cmocka_unit_test(a_refused_down_says_why_and_is_exit_11),
         cmocka_unit_test(commands_on_a_minor_ask_its_engine),
         cmocka_unit_test(arguments_and_options_reach_the_engine_in_its_units),
         cmocka_unit_test(a_connection_that_nobody_has_is_exit_10),
@@ -601,16 +347,7 @@ int main() {
         cmocka_unit_test(wrong_usage_is_exit_20_and_shows_how_it_is_done),
         cmocka_unit_test(one_word_commands_print_local_then_peer),
         cmocka_unit_test(a_device_without_anything_is_unconfigured),
-        cmocka_unit_test(an_engine_that_does_not_answer_is_named_and_the_others_are_shown),
-        cmocka_unit_test(engines_that_do_not_answer_are_waited_for_together),
-        cmocka_unit_test(an_engine_that_does_not_answer_is_not_in_the_way_of_another_connection),
-        cmocka_unit_test(events2_follows_engines_that_come_change_and_go),
-        cmocka_unit_test(events2_poll_describes_all_again_when_asked),
-        cmocka_unit_test(events_of_8_3_follows_an_engine),
         cmocka_unit_test(colour_and_width_follow_the_terminal),
-        cmocka_unit_test(new_resource_waits_for_the_engine_to_be_ready),
-        cmocka_unit_test(new_resource_reports_why_the_engine_did_not_come_up),
-        cmocka_unit_test(new_resource_of_one_that_runs_starts_nothing),
         cmocka_unit_test(the_grammar_of_8_3_asks_the_same),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
