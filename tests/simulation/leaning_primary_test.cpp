@@ -10,7 +10,6 @@ using simulation::instant;
 using simulation::millisecond;
 using simulation::second;
 using simulation::story;
-using state::connection;
 using state::disk;
 
 simulation::node_settings settings_with(protocol wanted, options::on_io_error policy) {
