@@ -268,41 +268,33 @@ void disk_management::bitmap_loaded(volume& target) {
                                       : flags | format::md_flag::al_disabled;
     own.super.flags = flags;
     own.mark_superblock();
-    // The bitmap and the log are good before the superblock says where they end.
-    const volume_number number = target.number;
-    const auto superblock = [this, number](bool stored) {
-        volume* found = all_.find(number);
-        if (found == nullptr || found->attaching == nullptr) {
-            return;
-        }
-        if (!stored) {
-            metadata_stored(*found, false);
-            return;
-        }
-        found->disk->hold_superblock(false);
-        found->disk->store_superblock([this, number](bool done) {
-            volume* again = all_.find(number);
-            if (again != nullptr && again->attaching != nullptr) {
-                metadata_stored(*again, done);
+    // The bitmap and the log are good before the superblock says where they end. The attach may be
+    // over when something is stored.
+    const auto stored_then = [this, number = target.number](auto next) {
+        return [this, number, next](bool stored) {
+            volume* found = all_.find(number);
+            if (found == nullptr || found->attaching == nullptr) {
+                return;
             }
-        });
+            if (!stored) {
+                metadata_stored(*found, false);
+                return;
+            }
+            next(*found);
+        };
     };
+    const auto superblock = stored_then([this, stored_then](volume& found) {
+        found.disk->hold_superblock(false);
+        found.disk->store_superblock(
+            stored_then([this](volume& again) { metadata_stored(again, true); }));
+    });
     if (!job.layout_changed) {
         own.store_bitmap(superblock);
         return;
     }
     own.bits.mark_all_dirty();
-    own.store_bitmap([this, number, superblock](bool stored) {
-        volume* found = all_.find(number);
-        if (found == nullptr || found->attaching == nullptr) {
-            return;
-        }
-        if (!stored) {
-            metadata_stored(*found, false);
-            return;
-        }
-        found->disk->initialise_log(superblock);
-    });
+    own.store_bitmap(
+        stored_then([superblock](volume& found) { found.disk->initialise_log(superblock); }));
 }
 
 void disk_management::metadata_stored(volume& target, bool stored) {
