@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "kernel/replica/digests.hpp"
 #include "kernel/replica/machinery.hpp"
+#include "kernel/replica/peer_settings.hpp"
 
 namespace lockstep::replica {
 
@@ -276,45 +278,17 @@ void handshake::send_sync_settings(volume& target) {
 }
 
 bool handshake::settings_fit(const wire::connection_settings& settings) {
-    const auto& net = all_.net;
-    const auto differ = [&](const char* what) {
-        all_.states.disconnect_at_once(
-            fmt::format("incompatible {} settings: the two nodes must have the same", what));
-        return false;
-    };
-    const auto policy_fits = [](options::after_split_brain own, std::uint32_t theirs) {
-        using options::after_split_brain;
-        if (own == after_split_brain::discard_local) {
-            return theirs == static_cast<std::uint32_t>(after_split_brain::discard_remote);
-        }
-        if (own == after_split_brain::discard_remote) {
-            return theirs == static_cast<std::uint32_t>(after_split_brain::discard_local);
-        }
-        return theirs == static_cast<std::uint32_t>(own);
-    };
-    if (settings.wire_protocol != static_cast<std::uint32_t>(net.protocol)) {
-        return differ("protocol");
+    std::string why = first_difference(all_.net, settings, all_.link.rules);
+    if (why.empty() && discard_my_data_ &&
+        (settings.flags & wire::protocol_flag::discard_my_data) != 0) {
+        why = "incompatible discard-my-data settings: given on both nodes, so that neither would "
+              "keep its data. Connect again, and give it only where changes are to be lost: "
+              "drbdadm connect --discard-my-data; on the other node: drbdadm connect.";
     }
-    if (!policy_fits(net.after_sb_0pri, settings.after_sb_0pri)) {
-        return differ("after-sb-0pri");
+    if (!why.empty()) {
+        all_.states.disconnect_at_once(why);
     }
-    if (!policy_fits(net.after_sb_1pri, settings.after_sb_1pri)) {
-        return differ("after-sb-1pri");
-    }
-    if (!policy_fits(net.after_sb_2pri, settings.after_sb_2pri)) {
-        return differ("after-sb-2pri");
-    }
-    if ((settings.flags & wire::protocol_flag::discard_my_data) != 0 && discard_my_data_) {
-        return differ("discard-my-data (given on both nodes)");
-    }
-    if ((settings.two_primaries != 0) != net.allow_two_primaries) {
-        return differ("allow-two-primaries");
-    }
-    if (all_.link.rules.has_integrity_algorithm() &&
-        settings.integrity.view() != net.data_integrity_alg) {
-        return differ("data-integrity-alg");
-    }
-    return true;
+    return why.empty();
 }
 
 void handshake::protocol_received(const wire::connection_settings& settings) {
@@ -341,12 +315,12 @@ void handshake::adopt_settings(const wire::connection_settings& settings) {
 
 void handshake::protocol_update_received(const wire::connection_settings& settings) {
     // Not compared: it switches this node too.
-    all_.net.protocol = static_cast<options::protocol>(settings.wire_protocol);
-    all_.net.after_sb_0pri = static_cast<options::after_split_brain>(settings.after_sb_0pri);
-    all_.net.after_sb_1pri = static_cast<options::after_split_brain>(settings.after_sb_1pri);
-    all_.net.after_sb_2pri = static_cast<options::after_split_brain>(settings.after_sb_2pri);
-    all_.net.allow_two_primaries = settings.two_primaries != 0;
-    all_.net.data_integrity_alg = settings.integrity.view();
+    auto net = taken_over(all_.net, settings);
+    if (!net) {
+        all_.states.disconnect_at_once(net.error().text());
+        return;
+    }
+    all_.net = std::move(*net);
     adopt_settings(settings);
     all_.world.changed();
 }
@@ -358,7 +332,8 @@ void handshake::sync_settings_received(volume& target, const wire::sync_settings
             return false;
         }
         all_.states.disconnect_at_once(
-            fmt::format("different {} settings. me=\"{}\" peer=\"{}\"", what, own, theirs));
+            fmt::format("different {} settings. me=\"{}\" peer=\"{}\". {}", what, own, theirs,
+                        way_out_of_difference()));
         return true;
     };
     const auto& rules = all_.link.rules;

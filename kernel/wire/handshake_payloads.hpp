@@ -37,8 +37,8 @@ inline constexpr std::uint32_t discard_my_data = 1;
 inline constexpr std::uint32_t dry_run = 2; // from version 92 on
 } // namespace protocol_flag
 
-// PROTOCOL, PROTOCOL_UPDATE. The after-sb codes are those of after_sb; they are not judged here,
-// because a code that this node does not have is a difference in configuration.
+// PROTOCOL, PROTOCOL_UPDATE. The after-sb codes are DRBD's numbers of the policies; they are not
+// judged here, because a code that this node does not have is a difference in configuration.
 struct connection_settings {
     std::uint32_t wire_protocol = 3; // 1 A, 2 B, 3 C; nothing else decodes
     std::uint32_t after_sb_0pri = 0;
@@ -49,20 +49,6 @@ struct connection_settings {
     algorithm_name integrity; // empty below version 87
 
     bool operator==(const connection_settings&) const = default;
-};
-
-enum class after_sb : std::uint32_t {
-    disconnect = 0,
-    discard_younger_primary = 1,
-    discard_older_primary = 2,
-    discard_zero_changes = 3,
-    discard_least_changes = 4,
-    discard_local = 5,
-    discard_remote = 6,
-    consensus = 7,
-    discard_secondary = 8,
-    call_pri_lost_after_sb = 9,
-    violently_as0p = 10,
 };
 
 // SYNC_PARAM below version 89, SYNC_PARAM89 from there on (sync_settings_command()). What a
