@@ -50,6 +50,10 @@ void disk_management::attach(volume& target, const disk_properties& properties,
                      "detach it first, or leave it as it is"));
         return;
     }
+    if (target.removing) {
+        done(refused(127, "Device minor not allocated", "it is being removed: create it again"));
+        return;
+    }
     if (all_.is_buried(target.number)) {
         done(refused(error_already_attached,
                      "requests of the disk that was dropped are still under way",
@@ -314,7 +318,7 @@ void disk_management::finish_attach(volume& target) {
     // there is no disk, has not seen our identifiers, so they are compared first; one that is not
     // there any more can't vouch for them.
     auto& judged = target.attaching->judged;
-    judged.negotiate = target.connected() || target.handshake_sent;
+    judged.negotiate = target.connected() || (target.handshake_sent && !target.peer_lacks_it());
     if (!fits_generation(target)) {
         return;
     }

@@ -32,6 +32,11 @@ bool resizes(const volume& target) {
     return target.resizing || target.size_asked;
 }
 
+// A volume leaves the connection: it is taken out of the resource.
+bool is_removal(const state::state_change& wanted) {
+    return wanted == state::state_change{}.with(connection::wf_report_params);
+}
+
 } // namespace
 
 outcome outcome_of(verdict result) {
@@ -100,9 +105,17 @@ void command_queue::begin(job& current) {
         finish(verdict::unknown_error);
         return;
     }
+    if (target != nullptr && is_removal(current.wanted) && !target->connected()) {
+        finish(verdict::nothing_to_do); // there is nothing left to leave
+        return;
+    }
     // What we would refuse ourselves the peer is not bothered with.
     const verdict own = current.whole_resource ? all_.states.try_change_all(current.wanted)
                                                : all_.states.try_change(*target, current.wanted);
+    if (own == verdict::in_transient_state && !std::exchange(current.waited, true)) {
+        all_.handshake.when_over([this] { all_.defer([this] { begin(jobs_.front()); }); });
+        return;
+    }
     if (own < verdict::success || own == verdict::nothing_to_do) {
         finish(own);
         return;
@@ -121,13 +134,14 @@ void command_queue::begin(job& current) {
         all_.link.send(channel::data, current.number, command::state_chg_req, request);
         return;
     }
-    // Roles are asked for with the first volume, as the in-kernel DRBD does.
+    // Roles are asked for with the first volume, as the in-kernel DRBD does, that the peer has.
     const bool is_connection = names_connection(current.wanted);
     if (is_connection && all_.link.rules.has_ack_flags()) {
         all_.link.send(channel::data, 0, command::conn_st_chg_req, request);
     } else {
-        all_.link.send(channel::data,
-                       all_.volumes.empty() ? volume_number{0} : all_.volumes.begin()->first,
+        const auto known = std::ranges::find_if(
+            all_.volumes, [](const auto& entry) { return entry.second->connected(); });
+        all_.link.send(channel::data, known == all_.volumes.end() ? volume_number{0} : known->first,
                        command::state_chg_req, request);
     }
 }
@@ -267,6 +281,11 @@ void command_queue::request_received(volume& target, const wire::state_request& 
         answer(target.number, false, verdict::concurrent_change);
         return;
     }
+    if (peer_removes(target, *wanted)) {
+        all_.handshake.peer_removes(target);
+        answer(target.number, false, verdict::success);
+        return;
+    }
     // Below 100 the connection is asked for this way too.
     const auto after = state::apply(target.state, *wanted);
     const bool leaves = after.connection < connection::connected && names_connection(*wanted);
@@ -276,6 +295,21 @@ void command_queue::request_received(volume& target, const wire::state_request& 
     if (target.disk != nullptr) {
         target.disk->store_superblock([](bool) {});
     }
+}
+
+// A fact rather than a question: the peer's disk is gone, and it takes its volume away whatever the
+// answer is.
+bool command_queue::peer_removes(const volume& target, const state::state_change& wanted) {
+    return is_removal(wanted) && target.connected() &&
+           target.state.peer_disk < state::disk::inconsistent;
+}
+
+// It was asked before the peer heard that the volume is gone. A disk there is no business of ours
+// any more.
+void command_queue::request_for_missing(volume_number number, const wire::state_request& request) {
+    const auto disks = state::state_change{}.with(state::disk::up_to_date).mask;
+    answer(number, false,
+           (request.mask & ~disks) == 0 ? verdict::success : verdict::need_connection);
 }
 
 void command_queue::connection_request_received(const wire::state_request& request) {

@@ -27,6 +27,8 @@ public:
 
     // STATE_CHG_REQ and CONN_ST_CHG_REQ of the peer; the answer to ours.
     void request_received(volume& target, const wire::state_request& request);
+    // For a volume that we do not have.
+    void request_for_missing(volume_number number, const wire::state_request& request);
     void connection_request_received(const wire::state_request& request);
     void reply_received(std::int32_t code);
     void link_lost();
@@ -48,6 +50,7 @@ private:
         on_outcome done;
         bool sent = false;
         std::uint32_t tries = 0;
+        bool waited = false; // for the end of a handshake
     };
 
     void next();
@@ -59,6 +62,7 @@ private:
     bool disturbs_resize(const volume* target, const state::state_change& wanted) const;
     state::verdict apply(const job& current);
     bool needs_peer(const job& current) const;
+    static bool peer_removes(const volume& target, const state::state_change& wanted);
     void answer(volume_number number, bool connection, state::verdict result);
 
     machinery& all_;

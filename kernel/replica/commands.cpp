@@ -86,42 +86,28 @@ outcome resource::add_volume(volume_number number, std::uint32_t minor) {
 }
 
 outcome resource::may_remove_volume(volume_number number) const {
-    machinery& all = *machinery_;
-    const volume* target = all.find(number);
-    if (target == nullptr) {
-        return no_such_volume();
-    }
-    // Requests of a disk that was detached by force may still come back.
-    const bool busy = !target->application_requests.empty() || !target->peer_requests.empty() ||
-                      all.is_buried(number);
-    if (busy || target->disk != nullptr || target->state.disk != disk::diskless ||
-        all.common.connection > connection::standalone || all.common.role != role::secondary) {
-        return refused(160, "Minor still configured (down it first)",
-                       "drbdadm secondary, disconnect and detach it first, or drbdadm down");
-    }
-    return {};
+    return machinery_->removal.allowed(number);
 }
 
-outcome resource::remove_volume(volume_number number) {
-    machinery& all = *machinery_;
-    if (outcome refusal = may_remove_volume(number); !refusal.ok) {
-        return refusal;
-    }
-    all.order.forget(*all.find(number));
-    all.volumes.erase(number);
-    all.world.changed();
-    return {};
+void resource::remove_volume(volume_number number, on_outcome done) {
+    machinery_->removal.remove(number, std::move(done));
+    machinery_->settle();
 }
 
 void resource::attach(volume_number number, const disk_properties& properties,
                       const options::disk_options& options, on_outcome done) {
-    with_volume(*machinery_, number, done, [&](volume& target) {
-        if (auto refused = check_disk_options(*machinery_, target, options); !refused.ok) {
-            done(std::move(refused));
-            return;
-        }
-        machinery_->disks.attach(target, properties, options, std::move(done));
+    machinery& all = *machinery_;
+    // In the middle of a handshake the peer has just been told that there is no disk.
+    all.handshake.when_over([&all, number, properties, options, done = std::move(done)] {
+        with_volume(all, number, done, [&](volume& target) {
+            if (auto refused = check_disk_options(all, target, options); !refused.ok) {
+                done(std::move(refused));
+                return;
+            }
+            all.disks.attach(target, properties, options, done);
+        });
     });
+    all.settle();
 }
 
 void resource::detach(volume_number number, bool force, on_outcome done) {

@@ -1,6 +1,7 @@
 #include "kernel/replica/fencing.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -157,21 +158,22 @@ void fencing::state_moved(volume& target, const state::volume_state& before,
                           const state::volume_state& after) {
     const bool was_connected = before.connection >= connection::connected;
     const bool is_connected = after.connection >= connection::connected;
+    // One volume that comes or leaves while the others stay connected says nothing of the peer.
+    const bool among_others = std::ranges::any_of(all_.volumes, [&target](const auto& entry) {
+        return entry.second.get() != &target && entry.second->connected();
+    });
+    const bool link_changes =
+        was_connected != is_connected && !among_others && !target.peer_lacks_it();
     const bool demoted = before.role == role::primary && after.role != role::primary;
     if (!was_connected && is_connected) {
         change_condition(subject::peer);
     }
     // Another volume may have been refused since this one connected.
-    const bool established =
-        !was_connected && is_connected && std::ranges::all_of(all_.volumes, [](const auto& entry) {
-            return entry.second->connected();
-        });
-    if (superseded_ && (demoted || established)) {
-        superseded_ = false;
-        all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
-                               state::change_kind::hard);
+    const bool established = !was_connected && is_connected && all_.all_volumes_met();
+    if (demoted || established) {
+        peer_is_back();
     }
-    if (was_connected != is_connected || demoted) {
+    if (link_changes || demoted) {
         change_condition(subject::peer_disk);
         change_condition(subject::own_disk);
     }
@@ -195,6 +197,17 @@ void fencing::state_moved(volume& target, const state::volume_state& before,
         disk_lost(subject::own_disk, "own-disk");
     }
     thaw_if_settled();
+}
+
+bool fencing::holds_for_disk() const {
+    return std::ranges::find(standing_, standing::open) != standing_.end();
+}
+
+void fencing::peer_is_back() {
+    if (std::exchange(superseded_, false)) {
+        all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
+                               state::change_kind::hard);
+    }
 }
 
 void fencing::write_refused(volume& target) {
@@ -240,10 +253,8 @@ void fencing::overruled() {
 
 // While the connection stands I/O is frozen for the sake of a disk only.
 void fencing::thaw_if_settled() {
-    const bool connected = std::ranges::all_of(
-        all_.volumes, [](const auto& entry) { return entry.second->connected(); });
-    if (!all_.common.suspended_fencing || !connected || superseded_ ||
-        std::ranges::find(standing_, standing::open) != standing_.end()) {
+    if (!all_.common.suspended_fencing || !all_.all_volumes_met() || all_.awaits_data() ||
+        superseded_ || holds_for_disk()) {
         return;
     }
     all_.states.go_on_without_data_of_peer();

@@ -75,6 +75,10 @@ public:
     // handler says, until it is demoted (or resume-io).
     void peer_is_newer();
     bool superseded() const { return superseded_; }
+    // I/O is held until it is said whether one of the two disks counts.
+    bool holds_for_disk() const;
+    // Connected with all volumes that the peer has: newer data it had none.
+    void peer_is_back();
     // resume-io: the administrator has answered.
     void overruled();
 

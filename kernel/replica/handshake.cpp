@@ -26,15 +26,49 @@ constexpr std::size_t features_bytes = 72;
 } // namespace
 
 handshake::handshake(machinery& all)
-    : all_(all), deadline_(all.clock, [this] {
-          all_.states.drop_link(state::connection::network_failure,
-                                "the peer did not answer during the handshake");
-      }) {}
+    : all_(all), deadline_(all.clock,
+                           [this] {
+                               all_.states.drop_link(
+                                   state::connection::network_failure,
+                                   "the peer did not answer during the handshake" +
+                                       std::string(asked_for_secret_ ? where_it_ended() : ""));
+                           }),
+      waiting_deadline_(all.clock, [this] { let_waiting_go(); }) {}
+
+// DRBD: four times ping-timeout for each packet of the handshake.
+instant handshake::patience() const {
+    return 4 * deciseconds(all_.net.ping_timeout_ds);
+}
+
+void handshake::when_over(std::function<void()> action) {
+    if (!state_sent()) {
+        action();
+        return;
+    }
+    waiting_.push_back(std::move(action));
+    if (!waiting_deadline_.armed()) {
+        waiting_deadline_.arm(all_.now() + patience());
+    }
+}
+
+void handshake::settle() {
+    if (!waiting_.empty() && !state_sent()) {
+        let_waiting_go();
+    }
+}
+
+void handshake::let_waiting_go() {
+    waiting_deadline_.cancel();
+    for (const auto& action : std::exchange(waiting_, {})) {
+        action();
+    }
+}
 
 void handshake::stop() {
     phase_ = phase::idle;
     deadline_.cancel();
     protocol_seen_ = false;
+    asked_for_secret_ = false;
     peer_is_lockstep_ = false;
     peer_incarnation_ = 0;
     peer_discards_ = false;
@@ -49,8 +83,7 @@ void handshake::stop() {
 void handshake::link_established(bool resolve_conflicts) {
     all_.link.start(resolve_conflicts);
     phase_ = phase::features;
-    // DRBD: four times ping-timeout for each packet of the handshake.
-    deadline_.arm(all_.now() + 4 * deciseconds(all_.net.ping_timeout_ds));
+    deadline_.arm(all_.now() + patience());
     std::array<std::byte, wire::header_bytes_max + features_bytes> packet{};
     const std::size_t size = wire::encode_packet(
         packet, all_.link.rules, 0, command::connection_features, wire::connection_features{});
@@ -62,20 +95,35 @@ void handshake::link_established(bool resolve_conflicts) {
 }
 
 void handshake::unexpected(command code) {
-    std::string reason = fmt::format("{} was not expected during the handshake", wire::name(code));
-    if (code == command::auth_challenge && all_.net.cram_hmac_alg.empty()) {
-        reason += ": the peer asks for authentication, and here no cram-hmac-alg and shared-secret "
-                  "are set";
-    } else if (authenticates()) {
-        reason += ": the peer does not authenticate itself; has it no cram-hmac-alg and "
-                  "shared-secret?";
+    if (phase_ == phase::challenge) {
+        // As in DRBD only who has the secret gives up. The other one waits for it to come again.
+        all_.states.disconnect_at_once(fmt::format(
+            "this node has cram-hmac-alg {} and a shared-secret, and the peer has no cram-hmac-alg "
+            "(it sent {} instead of a challenge). Set both in its net section as they are here, "
+            "then there: drbdadm adjust; here: drbdadm connect.",
+            all_.net.cram_hmac_alg, wire::name(code)));
+        return;
     }
-    all_.states.drop_link(state::connection::protocol_error, reason);
+    if (code == command::auth_challenge && all_.net.cram_hmac_alg.empty()) {
+        asked_for_secret_ = true; // it closes the connection when it hears that there is no answer
+        if (!deadline_.armed()) {
+            deadline_.arm(all_.now() + patience());
+        }
+        return;
+    }
+    all_.states.drop_link(
+        state::connection::protocol_error,
+        fmt::format("{} was not expected during the handshake", wire::name(code)));
 }
 
 std::string_view handshake::where_it_ended() const {
     if (authenticates()) {
         return " during the authentication: do shared-secret and cram-hmac-alg agree?";
+    }
+    if (asked_for_secret_) {
+        return ": it asks for authentication, and this node has no cram-hmac-alg and no "
+               "shared-secret. Set both in the net section as they are there, then here: drbdadm "
+               "adjust; there, where it has been given up: drbdadm connect.";
     }
     const bool agreed = std::ranges::any_of(all_.volumes, [](const auto& entry) {
         return entry.second->state.connection >= state::connection::connected;
@@ -153,8 +201,16 @@ void handshake::response_received(const wire::auth_response& response) {
     const auto right =
         hmac_of(all_.net.cram_hmac_alg, all_.net.shared_secret, own_challenge_.view());
     if (!(response.hmac == right)) {
-        all_.states.disconnect_at_once("Authentication of peer failed: shared-secret or "
-                                       "cram-hmac-alg differ");
+        const std::string differs =
+            response.hmac.size != right.size
+                ? fmt::format("the peer uses another cram-hmac-alg than {}", all_.net.cram_hmac_alg)
+                : fmt::format(
+                      "with cram-hmac-alg {} the peer's shared-secret, or its algorithm, is "
+                      "another one than here",
+                      all_.net.cram_hmac_alg);
+        all_.states.disconnect_at_once("Authentication of peer failed: " + differs +
+                                       ". Make both alike in the net sections, then on both nodes: "
+                                       "drbdadm adjust.");
         return;
     }
     all_.log(log_level::info, fmt::format("Peer authenticated using {} bytes HMAC", right.size));
@@ -196,19 +252,39 @@ void handshake::send_volume(volume& target) {
 }
 
 void handshake::send_added(volume& target) {
-    target.peer_volume = at_peer::missing;
+    target.peer_volume = at_peer::silent;
     send_volume(target);
 }
 
 // Its STATE follows from ours, which is sent when the two are connected.
 void handshake::peer_has(volume& target) {
-    const bool was_missing = target.peer_volume == at_peer::missing;
+    const bool was_missing =
+        target.peer_volume == at_peer::missing || target.peer_volume == at_peer::silent;
     target.peer_volume = at_peer::there;
     if (was_missing && target.handshake_sent &&
         target.state.connection == state::connection::wf_report_params) {
+        target.sequence = 0;
+        target.peer_sequence = 0;
         send_sync_settings(target);
         all_.sizes.send(target, target.size_sectors, 0);
         all_.states.send_uuids(target);
+    }
+}
+
+// What was sent for it and is unanswered is as if the peer were lost; the connection goes on. When
+// the peer adds it again it hears of ours as of one that it did not have yet.
+void handshake::peer_removes(volume& target) {
+    all_.log(log_level::info, target, "the peer has removed its volume");
+    target.peer_volume = at_peer::missing;
+    target.handshake_due = false;
+    target.handshake_sent = true;
+    all_.states.change(target, state::state_change{}.with(state::connection::wf_report_params),
+                       state::change_kind::hard);
+    all_.states.forget_peer_of(target);
+    all_.reads.peer_lost(target);
+    all_.epochs.give_up_peer_of(target);
+    if (target.disk != nullptr && target.state.disk >= state::disk::inconsistent) {
+        target.disk->store_bitmap([](bool) {});
     }
 }
 
@@ -218,10 +294,15 @@ void handshake::note_missing(const state::volume_state& reported) {
     if (reported.connection < state::connection::connected) {
         return;
     }
+    bool some_missing = false;
     for (auto& [number, each] : all_.volumes) {
         if (each->peer_volume == at_peer::unknown) {
             each->peer_volume = at_peer::missing;
+            some_missing = true;
         }
+    }
+    if (some_missing) {
+        all_.defer([this] { all_.states.peer_lacks_volumes(); });
     }
 }
 
@@ -234,7 +315,7 @@ void handshake::send_generation(volume& target) {
 
 bool handshake::state_sent() const {
     for (const auto& [number, each] : all_.volumes) {
-        if (each->handshake_sent && each->peer_volume != at_peer::missing &&
+        if (each->handshake_sent && each->may_be_answered() &&
             each->state.connection == state::connection::wf_report_params) {
             return true;
         }
@@ -245,7 +326,7 @@ bool handshake::state_sent() const {
 bool handshake::comparing() const {
     return state_sent() || std::ranges::any_of(all_.volumes, [](const auto& entry) {
                const volume& each = *entry.second;
-               return each.handshake_due && each.peer_volume != at_peer::missing &&
+               return each.handshake_due && each.may_be_answered() &&
                       each.state.connection == state::connection::wf_report_params;
            });
 }

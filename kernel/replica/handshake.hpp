@@ -12,8 +12,10 @@
 // Anything else before `parameters` drops the connection.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernel/replica/timers.hpp"
 #include "kernel/state/handshake.hpp"
@@ -51,6 +53,9 @@ public:
     bool state_sent() const;
     // Some volume is still to be compared: its STATE is out, or waits for what comes before.
     bool comparing() const;
+    // Runs `action` when no such STATE is out (any more), or when the peer lets us wait too long.
+    void when_over(std::function<void()> action);
+    void settle();
     std::string_view integrity_algorithm() const { return integrity_; }
     bool peer_is_lockstep() const { return peer_is_lockstep_; }
 
@@ -67,12 +72,16 @@ public:
     void send_added(volume& target);
     // The peer speaks of the volume. What it ignored, because it did not have it, it hears now.
     void peer_has(volume& target);
+    // The peer takes its volume, which has no disk any more, out of the resource.
+    void peer_removes(volume& target);
     // UUIDS and STATE: with SIZES, or when the peer's SIZES have been taken.
     void send_generation(volume& target);
 
 private:
     enum class phase : std::uint8_t { idle, features, challenge, response, parameters };
 
+    instant patience() const;
+    void let_waiting_go();
     bool authenticates() const { return phase_ == phase::challenge || phase_ == phase::response; }
     void enter_parameters();
     void note_missing(const state::volume_state& reported);
@@ -90,6 +99,8 @@ private:
     machinery& all_;
     phase phase_ = phase::idle;
     timer deadline_;
+    timer waiting_deadline_;
+    std::vector<std::function<void()>> waiting_;
     wire::auth_challenge own_challenge_;
     std::string integrity_;
     bool peer_is_lockstep_ = false;
@@ -100,6 +111,7 @@ private:
     bool discard_my_data_ = false;
     bool tentative_ = false;
     bool protocol_seen_ = false;
+    bool asked_for_secret_ = false; // and we have none
 };
 
 } // namespace lockstep::replica

@@ -20,7 +20,7 @@ machinery::machinery(std::string given_name, ports& out, memory_pools pools,
       states(*this), helpers(*this), fencing(*this), disks(*this),
       epochs(*this, pools.application_requests_max), writes(*this), congestion(*this), reads(*this),
       peers(*this), handshake(*this), moves(*this), sizes(*this), exchange(*this), resync(*this),
-      order(*this), verify(*this), commands(*this),
+      order(*this), verify(*this), commands(*this), removal(*this),
       idle_deadline_(clock, [this] { answer_idle(false); }) {}
 
 bool machinery::idle() const {
@@ -53,6 +53,17 @@ volume* machinery::find(volume_number number) const {
     return found == volumes.end() ? nullptr : found->second.get();
 }
 
+bool machinery::all_volumes_met() const {
+    return std::ranges::all_of(volumes, [](const auto& entry) { return entry.second->met(); });
+}
+
+bool machinery::awaits_data() const {
+    return resource_options.on_no_data_accessible == options::on_no_data::suspend_io &&
+           std::ranges::any_of(volumes, [](const auto& entry) {
+               return entry.second->state.primary_without_data();
+           });
+}
+
 void machinery::settle() {
     if (settling_) {
         return;
@@ -73,6 +84,8 @@ void machinery::settle() {
         if (!waiting_idle_.empty() && idle()) {
             answer_idle(true);
         }
+        handshake.settle();
+        removal.settle();
         peers.serve_waiting_reads();
         link.resume_receiving();
         again = !deferred_.empty() || std::ranges::any_of(volumes, [](const auto& entry) {

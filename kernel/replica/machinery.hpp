@@ -36,6 +36,7 @@
 #include "kernel/replica/timers.hpp"
 #include "kernel/replica/transfer_log.hpp"
 #include "kernel/replica/volume.hpp"
+#include "kernel/replica/volume_removal.hpp"
 #include "kernel/replica/write_path.hpp"
 
 namespace lockstep::replica {
@@ -86,12 +87,17 @@ public:
     resync_order order;
     online_verify verify;
     command_queue commands;
+    volume_removal removal;
 
     volume* find(volume_number number) const;
     instant now() const { return world.now(); }
     // A Primary whose data does not count any more is being demoted: what is frozen will never be
     // written.
     bool fails_all() const { return demoting && fencing.superseded(); }
+    // Connected. A volume that the peer does not have keeps the others waiting for nothing.
+    bool all_volumes_met() const;
+    // I/O is to be frozen until some data is back that nobody has now.
+    bool awaits_data() const;
     bool is_connected() const { return common.connection >= state::connection::wf_report_params; }
 
     // Runs `action` at the end of the event.

@@ -36,6 +36,20 @@ peer_epoch* peer_writes::open_epoch() {
     return open;
 }
 
+void peer_writes::refuse_write(volume_number number, std::uint64_t sector, std::uint32_t size,
+                               std::uint64_t block_id) {
+    peer_epoch* open = open_epoch();
+    if (open == nullptr) {
+        return;
+    }
+    ++open->writes;
+    wire::block_ack ack;
+    ack.sector = sector;
+    ack.block_id = block_id;
+    ack.size_bytes = size;
+    all_.link.send(channel::meta, number, command::neg_ack, ack);
+}
+
 // Does an earlier one hold it back? Asked for the last one only.
 bool peer_writes::must_wait(const peer_epoch& in) const {
     return holding_ > (in.holds_later ? 1U : 0U);

@@ -25,6 +25,14 @@ void peer_writes::read_requested(volume& target, const wire::block_request& requ
     begin_read(*read);
 }
 
+void peer_writes::refuse_read(volume_number number, const wire::block_request& request) {
+    wire::block_ack ack;
+    ack.sector = request.sector;
+    ack.block_id = request.block_id;
+    ack.size_bytes = request.size_bytes;
+    all_.link.send(channel::meta, number, command::neg_dreply, ack);
+}
+
 // The peer's application may have been told that an earlier write is done (protocols A and B): a
 // read does not overtake it.
 bool peer_writes::write_on_its_way(const volume& target, const peer_request& read) const {

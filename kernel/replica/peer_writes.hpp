@@ -65,6 +65,10 @@ public:
     void write_received(volume& target, const wire::data_header& head, std::uint32_t size,
                         buffer_ref data);
     void discard_received(volume& target, wire::command code, const wire::discard& discard);
+    // For a volume that has been removed, before the peer heard of it: a write counts in its epoch.
+    void refuse_write(volume_number number, std::uint64_t sector, std::uint32_t size,
+                      std::uint64_t block_id);
+    void refuse_read(volume_number number, const wire::block_request& request);
     void barrier_received(const wire::barrier& barrier);
     // UNPLUG_REMOTE: the peer waits for what has ended so far.
     void hurry();

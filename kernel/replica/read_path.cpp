@@ -172,19 +172,23 @@ void read_path::refused(volume& target, const wire::block_ack& ack) {
 
 void read_path::link_lost() {
     for (auto& [number, target] : all_.volumes) {
-        for (app_request* each = target->application_requests.front(); each != nullptr;) {
-            app_request* following = target->application_requests.after(*each);
-            if (each->op == io_request::operation::read && each->net == net_part::sent) {
-                each->net = net_part::none;
-                each->block_id = 0;
-                each->started = false; // it begins anew
-                --target->counters.net_pending;
-                --target->counters.pending_reads;
-                target->waiting_data.push_back(*each);
-                target->retry_data = true;
-            }
-            each = following;
+        peer_lost(*target);
+    }
+}
+
+void read_path::peer_lost(volume& target) {
+    for (app_request* each = target.application_requests.front(); each != nullptr;) {
+        app_request* following = target.application_requests.after(*each);
+        if (each->op == io_request::operation::read && each->net == net_part::sent) {
+            each->net = net_part::none;
+            each->block_id = 0;
+            each->started = false; // it begins anew
+            --target.counters.net_pending;
+            --target.counters.pending_reads;
+            target.waiting_data.push_back(*each);
+            target.retry_data = true;
         }
+        each = following;
     }
 }
 

@@ -24,6 +24,8 @@ public:
     void refused(volume& target, const wire::block_ack& ack);
     // The connection is gone: unanswered reads begin again.
     void link_lost();
+    // The peer does not have this volume any more.
+    void peer_lost(volume& target);
 
 private:
     bool good_here(const volume& target, const app_request& read) const;

@@ -72,7 +72,12 @@ void receiver::data_packet(wire::packet_stream& stream) {
     buffer_ref data = std::move(data_);
     data_.reset();
     volume* const target = addressed(head, log_level::warning);
-    if (std::exchange(skipping_, false) || target == nullptr) {
+    const bool skipped = std::exchange(skipping_, false);
+    if (target == nullptr) {
+        data_for_missing(stream);
+        return;
+    }
+    if (skipped) {
         return;
     }
     const auto fixed =
@@ -89,6 +94,9 @@ void receiver::data_packet(wire::packet_stream& stream) {
         all_.states.drop_link(state::connection::protocol_error,
                               "data was damaged on its way (data-integrity-alg)");
         return;
+    }
+    if (target->peer_lacks_it()) {
+        return; // an answer from before it removed its volume
     }
     target->counters.received_sectors += size / 512;
     switch (head.code) {
@@ -184,11 +192,49 @@ void receiver::data_channel(const wire::header& head, const_byte_span payload) {
     }
     volume* const target = addressed(head, log_level::info);
     if (target == nullptr) {
+        packet_for_missing(head, payload);
         return;
     }
     if (!volume_packet(head, *target, payload)) {
         all_.states.drop_link(state::connection::protocol_error,
                               std::string(wire::name(head.code)) + " was not expected now");
+    }
+}
+
+// The peer has not heard yet that the volume is gone, and waits for an answer.
+void receiver::packet_for_missing(const wire::header& head, const_byte_span payload) {
+    switch (head.code) {
+    case command::trim:
+    case command::zeroes:
+        with<wire::discard>(head, payload, [&](const auto& discard) {
+            all_.peers.refuse_write(head.volume, discard.sector, discard.size_bytes,
+                                    discard.block_id);
+        });
+        return;
+    case command::data_request:
+        with<wire::block_request>(head, payload, [&](const auto& request) {
+            all_.peers.refuse_read(head.volume, request);
+        });
+        return;
+    case command::state_chg_req:
+        with<wire::state_request>(head, payload, [&](const auto& request) {
+            all_.commands.request_for_missing(head.volume, request);
+        });
+        return;
+    default:
+        return;
+    }
+}
+
+void receiver::data_for_missing(const wire::packet_stream& stream) {
+    const wire::header& head = stream.head();
+    if (head.code != command::data) {
+        return;
+    }
+    const auto fixed =
+        wire::decode<wire::data_header>(head.code, stream.data_fixed_part(), all_.link.rules);
+    if (fixed) {
+        all_.peers.refuse_write(head.volume, fixed->sector, stream.data_bytes(), fixed->block_id);
     }
 }
 
@@ -297,7 +343,8 @@ void receiver::meta_channel(const wire::header& head, const_byte_span payload) {
         break;
     }
     volume* const target = addressed(head, log_level::info);
-    if (target == nullptr) {
+    // What the peer had sent before it removed its volume answers nothing any more.
+    if (target == nullptr || target->peer_lacks_it()) {
         return;
     }
     with<wire::block_ack>(head, payload,

@@ -36,6 +36,8 @@ private:
     void data_channel(const wire::header& head, const_byte_span payload);
     void meta_channel(const wire::header& head, const_byte_span payload);
     void during_handshake(const wire::header& head, const_byte_span payload);
+    void packet_for_missing(const wire::header& head, const_byte_span payload);
+    void data_for_missing(const wire::packet_stream& stream);
     bool volume_packet(const wire::header& head, volume& target, const_byte_span payload);
     void acknowledgement(const wire::header& head, volume& target, const wire::block_ack& ack);
     bool data_intact(const wire::packet_stream& stream, const_byte_span data);

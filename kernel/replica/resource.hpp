@@ -100,7 +100,8 @@ public:
 
     // --- commands (drbdsetup's) ---
     outcome add_volume(volume_number volume, std::uint32_t minor);
-    outcome remove_volume(volume_number volume);
+    // Diskless and Secondary it may leave; the connection goes on.
+    void remove_volume(volume_number volume, on_outcome done);
     // What remove_volume() would say now: whoever has to clear up before it asks first.
     outcome may_remove_volume(volume_number volume) const;
     // Reads the metadata and goes on to the disk state that it says.

@@ -26,9 +26,14 @@ bool sends_out_of_sync(const state::volume_state& now) {
     return now.connection == connection::ahead || now.connection == connection::wf_bitmap_s;
 }
 
-bool takes_requests(const state::volume_state& now, std::uint32_t protocol_version) {
+bool takes_requests(const volume& target, std::uint32_t protocol_version) {
+    const state::volume_state& now = target.state;
     switch (now.connection) {
     case connection::wf_report_params:
+        if (!target.peer_lacks_it()) {
+            return false;
+        }
+        break;
     case connection::starting_sync_s:
     case connection::starting_sync_t:
     case connection::wf_bitmap_t:
@@ -84,7 +89,8 @@ state::transition_context state_changes::context(const volume* about) const {
                             : options::fencing::dont_care;
         facts.device_in_use = all_.world.in_use(about->number);
         facts.negotiating = without_peer(*about);
-        facts.negotiates_when_connected = about->handshake_sent;
+        facts.negotiates_when_connected = about->handshake_sent && !about->peer_lacks_it();
+        facts.peer_lacks_volume = about->peer_volume == at_peer::missing;
         facts.primary_may_refuse = about->primary_may_refuse;
         facts.own_behind = about->own_behind;
         facts.peer_behind = about->peer_behind;
@@ -312,7 +318,11 @@ void state_changes::at_change(volume& target, const state::volume_state& before,
             target.presented_before = target.effective_generation;
             target.effective_generation = target.generation_by_peer;
         }
-        switch (state::generation_after(before, after, target.disk->generation())) {
+        state::volume_state known = after;
+        if (target.peer_lacks_it()) {
+            known.peer_role = role::unknown; // it is not in this volume that it writes
+        }
+        switch (state::generation_after(before, known, target.disk->generation())) {
         case state::new_generation::now:
             make_new_generation(target);
             break;

@@ -44,6 +44,11 @@ public:
     // Makes a new current generation now; writes that the peer lacks wait until it is stored.
     void make_new_generation(volume& target);
 
+    // It stands, and the peer has turned out not to have some of our volumes.
+    void peer_lacks_volumes();
+    // What only a peer that has the volume can say or do.
+    void forget_peer_of(volume& target);
+
     // Makes those that are due.
     void go_on_without_data_of_peer();
 
@@ -68,6 +73,8 @@ private:
     void after_change(volume& target, const state::volume_state& before,
                       const state::volume_state& after);
     void after_thaw(const state::volume_state& before, const state::volume_state& after);
+    void thaw_with_data();
+    void thaw_with_peer();
     void after_connection(volume& target, const state::volume_state& before,
                           const state::volume_state& after);
     void after_disk(volume& target, const state::volume_state& before,
@@ -87,7 +94,7 @@ private:
 // Does a write go to the peer as data in this state; or as OUT_OF_SYNC?
 bool sends_data(const state::volume_state& now);
 bool sends_out_of_sync(const state::volume_state& now);
-// States in which new requests of the application may begin.
-bool takes_requests(const state::volume_state& now, std::uint32_t protocol_version);
+// New requests of the application may begin.
+bool takes_requests(const volume& target, std::uint32_t protocol_version);
 
 } // namespace lockstep::replica

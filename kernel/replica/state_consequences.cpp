@@ -21,6 +21,12 @@ bool is_sync_source(connection value) {
     return value == connection::sync_source || value == connection::paused_sync_s;
 }
 
+bool peer_disk_back(const state::volume_state& before, const state::volume_state& after) {
+    return before.connection >= connection::connected &&
+           after.connection >= connection::connected && before.peer_disk != disk::up_to_date &&
+           after.peer_disk == disk::up_to_date;
+}
+
 } // namespace
 
 void state_changes::after_change(volume& target, const state::volume_state& before,
@@ -33,6 +39,11 @@ void state_changes::after_change(volume& target, const state::volume_state& befo
     after_thaw(before, after);
     all_.fencing.state_moved(target, before, after);
     after_connection(target, before, after);
+    // It has heard that we take its disk: it takes writes now. (The in-kernel DRBD waits for
+    // resume-io here.)
+    if (peer_disk_back(before, after) && all_.all_volumes_met()) {
+        thaw_with_data();
+    }
     after_disk(target, before, after);
     after_sync(target, before, after);
     all_.order.look();
@@ -41,29 +52,19 @@ void state_changes::after_change(volume& target, const state::volume_state& befo
 
 void state_changes::after_thaw(const state::volume_state& before,
                                const state::volume_state& after) {
+    const bool connects =
+        before.connection < connection::connected && after.connection >= connection::connected;
     // What is frozen is so in all volumes, so all have to be back.
-    const bool established =
-        before.connection < connection::connected && after.connection >= connection::connected &&
-        std::ranges::all_of(all_.volumes,
-                            [](const auto& each) { return each.second->connected(); });
-    if (after.suspended_no_data) {
+    if (connects && all_.all_volumes_met()) {
+        thaw_with_peer();
+    } else if (after.suspended_no_data) {
         const bool own_back =
             (before.disk == disk::attaching || before.disk == disk::negotiating) &&
             after.disk == disk::up_to_date;
-        // The in-kernel DRBD waits for resume-io here.
-        const bool peer_back = before.connection >= connection::connected &&
-                               after.connection >= connection::connected &&
-                               before.peer_disk != disk::up_to_date &&
-                               after.peer_disk == disk::up_to_date;
-        if (established || own_back || peer_back) {
-            if (established) {
-                go_on_without_data_of_peer();
-            }
+        if (own_back) {
             change_all(state::state_change{}.with_suspended_no_data(false),
                        state::change_kind::hard);
-            if (established) {
-                all_.epochs.send_again();
-            } else if (!all_.is_connected()) {
+            if (!all_.is_connected()) {
                 // The own disk is enough to go on, with a generation of its own.
                 if (!all_.common.suspended()) {
                     go_on_without_data_of_peer();
@@ -89,16 +90,44 @@ void state_changes::after_thaw(const state::volume_state& before,
             change_all(state::state_change{}.with_suspended_fencing(false),
                        state::change_kind::hard);
             all_.writes.thawed();
-        } else if (established) {
-            go_on_without_data_of_peer();
-            all_.epochs.send_again();
-            change_all(state::state_change{}.with_suspended_fencing(false),
-                       state::change_kind::hard);
-            all_.writes.thawed();
         }
     }
     if (before.suspended() && !after.suspended()) {
         all_.writes.thawed();
+    }
+}
+
+// All volumes are connected, or the peer has turned out not to have them: we go on alone with
+// those, so what it lacks of them is marked, under a generation of our own.
+void state_changes::thaw_with_data() {
+    if (all_.common.suspended_no_data && !all_.awaits_data()) {
+        go_on_without_data_of_peer();
+        change_all(state::state_change{}.with_suspended_no_data(false), state::change_kind::hard);
+        all_.epochs.send_again();
+        all_.writes.thawed();
+    }
+}
+
+void state_changes::thaw_with_peer() {
+    thaw_with_data();
+    if (all_.common.suspended_fencing && !all_.awaits_data() && !all_.fencing.holds_for_disk()) {
+        go_on_without_data_of_peer();
+        all_.epochs.send_again();
+        change_all(state::state_change{}.with_suspended_fencing(false), state::change_kind::hard);
+        all_.writes.thawed();
+    }
+}
+
+void state_changes::peer_lacks_volumes() {
+    for (auto& [number, each] : all_.volumes) {
+        if (each->peer_lacks_it()) {
+            change(*each, {}, state::change_kind::hard); // nobody negotiates about its disk
+            all_.writes.state_moved(*each);
+        }
+    }
+    if (all_.link.up && all_.all_volumes_met()) {
+        thaw_with_peer();
+        all_.fencing.peer_is_back();
     }
 }
 
@@ -214,6 +243,17 @@ void state_changes::set_connection(connection value) {
     }
 }
 
+void state_changes::forget_peer_of(volume& target) {
+    all_.resync.abandon(target);
+    all_.verify.link_lost(target);
+    target.peer_sizes.reset();
+    target.resize_pending = false;
+    target.size_asked = false;
+    if (!target.state.suspended()) {
+        target.peer_uuids.reset();
+    }
+}
+
 void state_changes::clean_up_link() {
     all_.link.stop();
     all_.world.close_link();
@@ -225,14 +265,7 @@ void state_changes::clean_up_link() {
     all_.peers.link_lost();
     all_.reads.link_lost();
     for (auto& [number, each] : all_.volumes) {
-        all_.resync.abandon(*each);
-        all_.verify.link_lost(*each);
-        each->peer_sizes.reset();
-        each->resize_pending = false;
-        each->size_asked = false;
-        if (!each->state.suspended()) {
-            each->peer_uuids.reset();
-        }
+        forget_peer_of(*each);
     }
     // Frozen for want of the peer, the log is kept: it may come back and get it again. Suspended by
     // hand nothing waits for the peer: what it lacks is marked now, for the handshake to see.

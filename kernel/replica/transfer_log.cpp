@@ -208,6 +208,18 @@ void transfer_log::give_up_peer() {
     all_.peers.give_up_postponed();
 }
 
+void transfer_log::give_up_peer_of(volume& target) {
+    for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
+        for (app_request* write = each->requests.front(); write != nullptr;) {
+            app_request* following = each->requests.after(*write);
+            if (write->target == &target) {
+                all_.writes.peer_will_not_answer(*write);
+            }
+            write = following;
+        }
+    }
+}
+
 void transfer_log::mark_what_peer_lacks() {
     for (epoch* each = epochs_.front(); each != nullptr; each = epochs_.after(*each)) {
         for (app_request* write = each->requests.front(); write != nullptr;
@@ -239,6 +251,10 @@ void transfer_log::send_again() {
             all_.writes.send_again(*write);
         }
         while (app_request* flush = oldest->flushes.pop_front()) {
+            if (flush->target->peer_lacks_it()) {
+                all_.writes.flush_reached_peer(*flush, false);
+                continue;
+            }
             if (some_lost) {
                 flush->target->writes_lost = false; // this one tells
                 all_.writes.flush_reached_peer(*flush, false);

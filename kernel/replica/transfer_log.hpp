@@ -26,6 +26,7 @@
 namespace lockstep::replica {
 
 class machinery;
+struct volume;
 
 struct in_log {};
 
@@ -72,6 +73,8 @@ public:
 
     // The peer is gone for good: what it did not acknowledge is marked out of sync, and completed.
     void give_up_peer();
+    // It has removed this volume, and goes on with the others: their epochs stand.
+    void give_up_peer_of(volume& target);
     // The peer is back, and is about to hear of our bitmap.
     void mark_what_peer_lacks();
     // The peer is back, and I/O was frozen meanwhile: what it has not acknowledged goes out again.

@@ -54,8 +54,9 @@ struct volume_counters {
     std::uint32_t pending_reads = 0;
 };
 
-// Whether the peer has a volume, too; anew with each connection.
-enum class at_peer : std::uint8_t { unknown, missing, there };
+// Whether the peer has a volume, too; anew with each connection. Silent: it is new here, and the
+// peer may speak of it at any moment.
+enum class at_peer : std::uint8_t { unknown, silent, missing, there };
 
 struct volume {
     volume(machinery& all, timers& clock, volume_number which, std::uint32_t its_minor,
@@ -121,6 +122,7 @@ struct volume {
     at_peer peer_volume = at_peer::unknown;
     std::optional<wire::uuids> peer_uuids;
     std::optional<wire::sizes> peer_sizes;
+    bool removing = false;            // by a command: nothing new begins
     bool handshake_due = false;       // our UUIDS and STATE wait for the peer's SIZES
     std::uint64_t capacity_sent = 0;  // in our last SIZES
     bool handshake_sent = false;      // our STATE of the handshake is out
@@ -192,6 +194,21 @@ struct volume {
     std::optional<wire::bitmap_transfer> bitmap_out;
     std::optional<wire::bitmap_transfer> bitmap_in;
 
+    // The connection stands, and the peer does not have the volume: we go on alone.
+    bool peer_lacks_it() const {
+        return peer_volume == at_peer::missing &&
+               state.connection == state::connection::wf_report_params;
+    }
+    // The peer has the volume, as far as is known.
+    bool may_be_answered() const {
+        return peer_volume == at_peer::unknown || peer_volume == at_peer::there;
+    }
+    // With the peer everything is said that there is to be said now.
+    bool met() const {
+        return connected() || peer_lacks_it() ||
+               (peer_volume == at_peer::silent &&
+                state.connection == state::connection::wf_report_params);
+    }
     bool connected() const { return state.connection >= state::connection::connected; }
     bool has_disk(state::disk least = state::disk::inconsistent) const {
         return disk != nullptr && state.disk >= least;

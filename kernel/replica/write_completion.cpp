@@ -166,6 +166,18 @@ void write_path::peer_lost(app_request& write) {
     }
 }
 
+void write_path::peer_will_not_answer(app_request& write) {
+    if (write.net != net_part::queued && write.net != net_part::sent) {
+        return;
+    }
+    if (waits_for_ack(write)) {
+        --write.target->counters.net_pending;
+    }
+    write.net = net_part::failed;
+    mark_out_of_sync(write);
+    check_complete(write);
+}
+
 bool write_path::may_be_lost(const app_request& write) {
     return write.completed && !write.kept && !write.target->has_disk(state::disk::up_to_date);
 }
@@ -180,6 +192,10 @@ void write_path::mark_if_peer_lacks(app_request& write) {
 
 void write_path::send_again(app_request& write) {
     volume& target = *write.target;
+    if (target.peer_lacks_it()) {
+        peer_lost(write);
+        return;
+    }
     write.net_done = true;
     congestion::left(write);
     if (write.net == net_part::acknowledged && target.has_disk(state::disk::up_to_date) &&

@@ -107,7 +107,7 @@ void write_path::pump(volume& target) {
         // The other Primary goes on without a disk that is about to be detached: what it writes
         // is not to be missed by a read of ours.
         if (target.move != nullptr || target.state.suspended() ||
-            all_.commands.asks_to_detach(target) || !takes_requests(target.state, version)) {
+            all_.commands.asks_to_detach(target) || !takes_requests(target, version)) {
             return;
         }
         if (!cut_part(target, *request)) {
@@ -281,7 +281,7 @@ void write_path::go(app_request& write) {
         return;
     }
     if (target.move != nullptr || target.state.suspended() ||
-        !takes_requests(target.state, all_.link.rules.version)) {
+        !takes_requests(target, all_.link.rules.version)) {
         // The state changed while the write waited. In the middle of a handshake it would be
         // neither in the bitmap that the peer was told of, nor sent.
         hold(write);

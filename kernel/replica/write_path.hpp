@@ -30,6 +30,8 @@ public:
     void covered_by_barrier(app_request& write);
     void peer_lost(app_request& write);
     void send_again(app_request& write);
+    // Of a volume that the peer has removed. Still in its epoch: a late answer says nothing new.
+    void peer_will_not_answer(app_request& write);
     // The peer has acknowledged the write, but no flush after it; it is not here any more, nor on a
     // disk of ours that counts. If the peer has crashed since it is nowhere.
     static bool may_be_lost(const app_request& write);

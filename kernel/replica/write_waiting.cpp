@@ -65,7 +65,7 @@ void write_path::retry_waiting_data(volume& target) {
         return;
     }
     if (target.move != nullptr || target.state.suspended() ||
-        !takes_requests(target.state, all_.link.rules.version)) {
+        !takes_requests(target, all_.link.rules.version)) {
         return;
     }
     intrusive_list<app_request, in_waiting> waiting;

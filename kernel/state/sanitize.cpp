@@ -8,8 +8,10 @@ namespace lockstep::state {
 
 namespace {
 
-bool primary_alone_unfenced(const volume_state& at) {
-    return at.role == role::primary && at.connection < connection::connected &&
+bool primary_alone_unfenced(const volume_state& at, const transition_context& context) {
+    const bool peer_is_there =
+        context.peer_lacks_volume && at.connection == connection::wf_report_params;
+    return at.role == role::primary && at.connection < connection::connected && !peer_is_there &&
            at.peer_disk > disk::outdated;
 }
 
@@ -145,7 +147,8 @@ sanitize_note fit_disks(const volume_state& before, volume_state& at,
 void suspend_where_needed(const volume_state& before, volume_state& at,
                           const transition_context& context) {
     if (context.fencing == options::fencing::resource_and_stonith) {
-        const bool alone = primary_alone_unfenced(at) && !primary_alone_unfenced(before);
+        const bool alone =
+            primary_alone_unfenced(at, context) && !primary_alone_unfenced(before, context);
         const bool halved = context.fence_disks && at.role == role::primary &&
                             (lost_peer_disk(before, at) || lost_own_disk(before, at));
         at.suspended_fencing |= alone || halved;

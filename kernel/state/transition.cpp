@@ -23,7 +23,9 @@ verdict check_primary_alone(const volume_state& at, const transition_context& co
     if (at.disk < disk::up_to_date) {
         return verdict::no_up_to_date_disk;
     }
-    const bool fences = context.fencing != options::fencing::dont_care;
+    const bool peer_is_there =
+        context.peer_lacks_volume && at.connection == connection::wf_report_params;
+    const bool fences = context.fencing != options::fencing::dont_care && !peer_is_there;
     return fences && at.peer_disk >= disk::unknown ? verdict::primary_needs_peer : verdict::success;
 }
 

@@ -75,6 +75,9 @@ struct transition_context {
     // It became so after our STATE of the handshake, which said Diskless: negotiated once we are
     // connected.
     bool negotiates_when_connected = false;
+    // While the connection stands the peer does not have this volume: it is there, and no danger to
+    // the data, so nobody has to be fenced for that.
+    bool peer_lacks_volume = false;
     // The peer is a Primary without a disk which has not agreed yet: see generation.hpp.
     bool primary_may_refuse = false;
     // The handshake has made this disk, or the peer's, a sync target, and the resync has not ended:

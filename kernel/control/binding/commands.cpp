@@ -222,9 +222,13 @@ void resource_target::commands::del_minor(const replica::volume_status& volume,
         if (!removed) {
             return done(to_reply(removed.error()));
         }
-        const replica::outcome end = resource_.remove_volume(number);
-        observed_();
-        done(to_reply(end));
+        resource_.remove_volume(number, [this, number, done](const replica::outcome& end) {
+            if (end.ok) {
+                diskless_by_intention_.erase(number);
+            }
+            observed_();
+            done(to_reply(end));
+        });
     });
 }
 

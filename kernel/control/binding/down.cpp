@@ -56,18 +56,19 @@ void resource_target::commands::down_minors(const on_reply& done) {
     if (const replica::outcome allowed = resource_.may_remove_volume(volume); !allowed.ok) {
         return done(to_reply(allowed));
     }
-    around_.remove_device(volume, status.volumes.front().minor,
-                          [this, volume, done](const result<>& removed) {
-                              if (!removed) {
-                                  return done(to_reply(removed.error()));
-                              }
-                              const replica::outcome end = resource_.remove_volume(volume);
-                              observed_();
-                              if (!end.ok) {
-                                  return done(to_reply(end));
-                              }
-                              down_minors(done);
-                          });
+    around_.remove_device(
+        volume, status.volumes.front().minor, [this, volume, done](const result<>& removed) {
+            if (!removed) {
+                return done(to_reply(removed.error()));
+            }
+            resource_.remove_volume(volume, [this, done](const replica::outcome& end) {
+                observed_();
+                if (!end.ok) {
+                    return done(to_reply(end));
+                }
+                down_minors(done);
+            });
+        });
 }
 
 void resource_target::commands::force_down(const on_reply& done) {

@@ -140,8 +140,9 @@ class Refusals(EngineTest):
         self.refused(host, 159, "del-resource", "r0")
 
     def test_a_refused_removal_leaves_the_device(self):
-        host = self.pair().alpha
+        host = self.pair_in_sync().alpha
         minor = host.minor()
+        host.setup("primary", minor)
         host.setup("detach", minor)
         for _ in range(2):
             self.refused(host, 160, "del-minor", minor, object_name=minor)
