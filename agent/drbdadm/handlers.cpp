@@ -154,6 +154,9 @@ void add_volume(std::vector<std::string>& out, const subject& what) {
         out.push_back("DRBD_LL_DISK=" + what.row->disk.value_or("none"));
         return;
     }
+    if (::getenv("LOCKSTEP_RESOURCE") != nullptr) {
+        return; // the engine has named a volume of its own, with its variables
+    }
     std::vector<std::string> minors;
     minors.reserve(what.owner->me->volumes.size());
     for (const config::volume& row : what.owner->me->volumes) {

@@ -171,12 +171,27 @@ std::string way_to_subject(const session& run, const std::string& name) {
                                     : fmt::format("{}", fmt::join(here, ", ")));
 }
 
+// A volume whose minor the configuration does not have any more, or has given to another resource:
+// the engine names its own. The handlers are the resource's.
+std::optional<subject> named_by_engine(const session& run, const config::target& found) {
+    const char* name = ::getenv("LOCKSTEP_RESOURCE");
+    if (run.request.what->action != action::handler || name == nullptr ||
+        (found.owner != nullptr && found.owner->name == name)) {
+        return std::nullopt;
+    }
+    const config::target by_name = config::find_target(run.doc, name);
+    return by_name.owner == nullptr ? std::nullopt : std::optional(subject{by_name.owner, nullptr});
+}
+
 // Brings a target to what the command works on; an error if that is not possible.
 result<subject> find_subject(const session& run, const std::string& name) {
     const command& what = *run.request.what;
     config::target found = config::find_target(run.doc, name);
     if (found.owner == nullptr) {
         found = config::find_minor(run.doc, name);
+    }
+    if (const auto engines = named_by_engine(run, found)) {
+        return *engines;
     }
     if (found.owner == nullptr) {
         return fail(fmt::format("'{}' not defined in your config (for this host).", name), {},

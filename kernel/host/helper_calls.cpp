@@ -23,7 +23,10 @@ std::vector<std::string> helper_environment(const helper_settings& settings,
     add("DRBD_PEER_ADDRESS", facts.peer_address);
     add("DRBD_CSTATE", facts.connection);
     add("DRBD_FENCE_REASON", call.reason);
-    if (!call.for_volume) {
+    if (call.for_volume) {
+        // The minor may be another one, or none, in a configuration that has been changed.
+        add("LOCKSTEP_RESOURCE", settings.resource);
+    } else {
         // drbdadm makes UP_TO_DATE_NODES of it, where the configuration has node-ids.
         out.push_back(std::string("LOCKSTEP_UP_TO_DATE=") + (facts.own_up_to_date ? "me " : "") +
                       (facts.peer_up_to_date ? "peer" : ""));

@@ -87,7 +87,8 @@ class Volumes:
 
     def take_over(self):
         self.writer.end()
-        until(lambda: self.primary.try_run("drbdadm", "secondary", "r0").returncode == 0, "demotion")
+        # By a minor that it has, whatever the configuration says now.
+        until(lambda: self.primary.try_run("drbdsetup", "secondary", "0").returncode == 0, "demotion")
         self.primary, self.secondary = self.secondary, self.primary
         self.primary.run("drbdadm", "primary", "r0")
         self.write_on()

@@ -47,7 +47,11 @@ void every_handler_gets_the_basic_environment(void**) {
     call.reason = "connection lost";
     helper_settings settings;
     settings.environment = {"OURS=1"};
+    settings.resource = "r0";
     const auto got = helper_environment(settings, call, two_volumes());
+    assert_false(has_name(got, "LOCKSTEP_RESOURCE"));
+    call.for_volume = true;
+    assert_true(has(helper_environment(settings, call, two_volumes()), "LOCKSTEP_RESOURCE=r0"));
     for (const char* one :
          {"HOME=/", "TERM=linux", "PATH=/sbin:/usr/sbin:/bin:/usr/bin", "DRBD_MY_AF=ipv4",
           "DRBD_MY_ADDRESS=10.0.0.1", "DRBD_PEER_AF=ipv4", "DRBD_PEER_ADDRESS=10.0.0.2",
