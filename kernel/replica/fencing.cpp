@@ -170,7 +170,9 @@ void fencing::state_moved(volume& target, const state::volume_state& before,
     }
     // Another volume may have been refused since this one connected.
     const bool established = !was_connected && is_connected && all_.all_volumes_met();
-    if (demoted || established) {
+    if (demoted) {
+        end_superseded();
+    } else if (established) {
         peer_is_back();
     }
     if (link_changes || demoted) {
@@ -199,11 +201,23 @@ void fencing::state_moved(volume& target, const state::volume_state& before,
     thaw_if_settled();
 }
 
-bool fencing::holds_for_disk() const {
-    return std::ranges::find(standing_, standing::open) != standing_.end();
+bool fencing::holds() const {
+    return std::ranges::find(standing_, standing::open) != standing_.end() ||
+           (superseded_ && superseded_in_ == all_.link.serial);
 }
 
 void fencing::peer_is_back() {
+    if (superseded_in_ != all_.link.serial) {
+        end_superseded();
+    }
+}
+
+void fencing::supersede() {
+    superseded_ = true;
+    superseded_in_ = all_.link.serial;
+}
+
+void fencing::end_superseded() {
     if (std::exchange(superseded_, false)) {
         all_.states.change_all(state::state_change{}.with_suspended_fencing(false),
                                state::change_kind::hard);
@@ -234,7 +248,7 @@ void fencing::peer_is_newer() {
          all_.net.rr_conflict != options::rr_conflict::violently)) {
         return;
     }
-    superseded_ = true;
+    supersede();
     change_condition(subject::peer);
     all_.states.change_all(state::state_change{}.with_suspended_fencing(true),
                            state::change_kind::hard);
@@ -254,7 +268,7 @@ void fencing::overruled() {
 // While the connection stands I/O is frozen for the sake of a disk only.
 void fencing::thaw_if_settled() {
     if (!all_.common.suspended_fencing || !all_.all_volumes_met() || all_.awaits_data() ||
-        superseded_ || holds_for_disk()) {
+        superseded_ || holds()) {
         return;
     }
     all_.states.go_on_without_data_of_peer();
@@ -341,7 +355,9 @@ void fencing::outdate_self() {
                      fmt::format("not outdated: {} What is frozen stays so; stop the users of the "
                                  "device, and demote this node",
                                  state::text(verdict)));
-            superseded_ = all_.common.suspended_fencing;
+            if (all_.common.suspended_fencing) {
+                supersede();
+            }
         }
     }
 }
@@ -354,7 +370,7 @@ void fencing::take_disk_answer(subject about, int exit_code) {
             fmt::format("going on without {} was refused (6): what is frozen stays so; stop the "
                         "users of the device, and demote this node",
                         which));
-        superseded_ = true;
+        supersede();
         return;
     }
     all_.log(log_level::notice,

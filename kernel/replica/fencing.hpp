@@ -75,8 +75,9 @@ public:
     // handler says, until it is demoted (or resume-io).
     void peer_is_newer();
     bool superseded() const { return superseded_; }
-    // I/O is held until it is said whether one of the two disks counts.
-    bool holds_for_disk() const;
+    // I/O is held for one of the two disks, or was refused, in this very connection: that a volume
+    // comes or goes is no answer.
+    bool holds() const;
     // Connected with all volumes that the peer has: newer data it had none.
     void peer_is_back();
     // resume-io: the administrator has answered.
@@ -105,6 +106,8 @@ private:
     void pose(subject about, std::string_view reason, std::function<void(bool)> done);
     void limit(question& which);
     void change_condition(subject about);
+    void supersede();
+    void end_superseded();
     void disk_lost(subject about, std::string_view reason);
     void answered(std::uint64_t helper, int exit_code);
     void take_peer_answer(int exit_code);
@@ -123,6 +126,7 @@ private:
     std::array<std::uint64_t, all_subjects.size()> conditions_{};
     std::vector<question> questions_; // whose handlers run
     bool superseded_ = false;
+    std::uint64_t superseded_in_ = 0; // the link, or the last one
 };
 
 } // namespace lockstep::replica

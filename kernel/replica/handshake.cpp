@@ -280,6 +280,7 @@ void handshake::peer_removes(volume& target) {
     target.handshake_sent = true;
     all_.states.change(target, state::state_change{}.with(state::connection::wf_report_params),
                        state::change_kind::hard);
+    all_.defer([this] { all_.states.peer_lacks_volumes(); });
     all_.states.forget_peer_of(target);
     all_.reads.peer_lost(target);
     all_.epochs.give_up_peer_of(target);

@@ -110,7 +110,7 @@ void state_changes::thaw_with_data() {
 
 void state_changes::thaw_with_peer() {
     thaw_with_data();
-    if (all_.common.suspended_fencing && !all_.awaits_data() && !all_.fencing.holds_for_disk()) {
+    if (all_.common.suspended_fencing && !all_.awaits_data() && !all_.fencing.holds()) {
         go_on_without_data_of_peer();
         all_.epochs.send_again();
         change_all(state::state_change{}.with_suspended_fencing(false), state::change_kind::hard);

@@ -308,6 +308,26 @@ void an_open_question_is_not_answered_by_it(void**) {
     }
 }
 
+// Nor is what the handler has refused.
+void a_refusal_is_not_lifted_by_it(void**) {
+    shrinking_pair it(two_volumes(stonith));
+    it.nodes[a]->helper_answers["fence-disk"] = {6, 10 * millisecond, false};
+    it.expect(it.detach(b), "detached");
+    it.run_for(second);
+    it.expect(it.frozen(), "refused");
+    it.expect(it.remove(b).ok, "removed");
+    it.run_for(second);
+    it.expect(it.frozen(), "still frozen");
+    it.expect(it.nodes[b]->add_volume(1), "added again");
+    it.expect_within([&] { return it.state_of(a, 1).connection == connection::connected; }, "met");
+    it.run_for(second);
+    it.expect(it.frozen(), "still frozen");
+    it.expect(it.secondary(a), "demoted");
+    it.expect(!it.frozen(), "that ends it");
+    it.attach_on(b);
+    it.converge();
+}
+
 // --- a frozen Primary, and the peer comes back without one of its volumes ---
 
 struct frozen_pair : shrinking_pair {
@@ -424,6 +444,7 @@ int main() {
         cmocka_unit_test(nobody_is_fenced_for_it),
         cmocka_unit_test(the_last_volume_is_removed),
         cmocka_unit_test(an_open_question_is_not_answered_by_it),
+        cmocka_unit_test(a_refusal_is_not_lifted_by_it),
         cmocka_unit_test(a_frozen_primary_goes_on_without_that_volume),
         cmocka_unit_test(one_without_data_gets_it_from_the_peer),
         cmocka_unit_test(a_volume_without_any_data_follows_the_policy),
