@@ -43,6 +43,9 @@ void peer_writes::refuse_write(volume_number number, std::uint64_t sector, std::
         return;
     }
     ++open->writes;
+    if (block_id == 0) {
+        return; // an empty one, which only ends an epoch: see transfer_log::send_empty_writes()
+    }
     wire::block_ack ack;
     ack.sector = sector;
     ack.block_id = block_id;

@@ -80,7 +80,8 @@ void volume_removal::stay(volume& target, const on_outcome& done) {
 void volume_removal::settle() {
     const auto ready = [this](const leaving& each) {
         const volume& target = *all_.find(each.number);
-        return target.peer_requests.empty() || !may_leave(all_, target).ok;
+        const bool done = target.peer_requests.empty() && target.waiting_written.empty();
+        return done || !may_leave(all_, target).ok;
     };
     for (auto next = std::ranges::find_if(leaving_, ready); next != leaving_.end();
          next = std::ranges::find_if(leaving_, ready)) {
