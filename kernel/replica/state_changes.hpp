@@ -73,8 +73,8 @@ private:
     void after_change(volume& target, const state::volume_state& before,
                       const state::volume_state& after);
     void after_thaw(const state::volume_state& before, const state::volume_state& after);
-    void thaw_with_data();
-    void thaw_with_peer();
+    void thaw_with_data(const state::volume_state& frozen);
+    void thaw_with_peer(const state::volume_state& frozen);
     void after_connection(volume& target, const state::volume_state& before,
                           const state::volume_state& after);
     void after_disk(volume& target, const state::volume_state& before,

@@ -42,7 +42,7 @@ void state_changes::after_change(volume& target, const state::volume_state& befo
     // It has heard that we take its disk: it takes writes now. (The in-kernel DRBD waits for
     // resume-io here.)
     if (peer_disk_back(before, after) && all_.all_volumes_met()) {
-        thaw_with_data();
+        thaw_with_data(after);
     }
     after_disk(target, before, after);
     after_sync(target, before, after);
@@ -56,7 +56,7 @@ void state_changes::after_thaw(const state::volume_state& before,
         before.connection < connection::connected && after.connection >= connection::connected;
     // What is frozen is so in all volumes, so all have to be back.
     if (connects && all_.all_volumes_met()) {
-        thaw_with_peer();
+        thaw_with_peer(after);
     } else if (after.suspended_no_data) {
         const bool own_back =
             (before.disk == disk::attaching || before.disk == disk::negotiating) &&
@@ -98,9 +98,11 @@ void state_changes::after_thaw(const state::volume_state& before,
 }
 
 // All volumes are connected, or the peer has turned out not to have them: we go on alone with
-// those, so what it lacks of them is marked, under a generation of our own.
-void state_changes::thaw_with_data() {
-    if (all_.common.suspended_no_data && !all_.awaits_data()) {
+// those, so what it lacks of them is marked, under a generation of our own. `frozen`: as it was at
+// the change from which this follows; a consequence of another one may have lifted it since, but
+// nothing has been sent again.
+void state_changes::thaw_with_data(const state::volume_state& frozen) {
+    if (frozen.suspended_no_data && !all_.awaits_data()) {
         go_on_without_data_of_peer();
         change_all(state::state_change{}.with_suspended_no_data(false), state::change_kind::hard);
         all_.epochs.send_again();
@@ -108,9 +110,9 @@ void state_changes::thaw_with_data() {
     }
 }
 
-void state_changes::thaw_with_peer() {
-    thaw_with_data();
-    if (all_.common.suspended_fencing && !all_.awaits_data() && !all_.fencing.holds()) {
+void state_changes::thaw_with_peer(const state::volume_state& frozen) {
+    thaw_with_data(frozen);
+    if (frozen.suspended_fencing && !all_.awaits_data() && !all_.fencing.holds()) {
         go_on_without_data_of_peer();
         all_.epochs.send_again();
         change_all(state::state_change{}.with_suspended_fencing(false), state::change_kind::hard);
@@ -126,7 +128,10 @@ void state_changes::peer_lacks_volumes() {
         }
     }
     if (all_.link.up && all_.all_volumes_met()) {
-        thaw_with_peer();
+        state::volume_state frozen; // whatever it was frozen for when they connected
+        frozen.suspended_no_data = true;
+        frozen.suspended_fencing = true;
+        thaw_with_peer(frozen);
         all_.fencing.peer_is_back();
     }
 }
