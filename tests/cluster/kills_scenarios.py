@@ -66,6 +66,16 @@ class Account:
                    f"block {at}: write {number} was acknowledged, {seen} is there")
 
 
+def contents(node):
+    """What the node's device holds where the writer writes."""
+    size = BLOCKS * acknowledged_writer.BLOCK
+    done = subprocess.run(
+        node.command("dd", f"if={DEVICE}", "bs=1M", f"count={size >> 20}", "iflag=direct",
+                     "status=none"), capture_output=True, timeout=60)
+    expect(done.returncode == 0, f"{DEVICE} can't be read: {done.stderr.decode()}")
+    return done.stdout
+
+
 class Writer:
     """Runs on a node, with its log outside of it."""
 
@@ -212,14 +222,8 @@ class Story:
 
     def verify(self, node):
         """Everything acknowledged until now is on the node's device."""
-        def read():
-            done = subprocess.run(
-                node.command("dd", f"if={DEVICE}", "bs=1M", "count=16", "iflag=direct",
-                             "status=none"), capture_output=True, timeout=60)
-            expect(done.returncode == 0, f"{DEVICE} can't be read: {done.stderr.decode()}")
-            return done.stdout
         try:
-            self.account.check(read)
+            self.account.check(lambda: contents(node))
         except Failed as failure:
             raise Failed(f"on {node.name}: {failure}") from failure
 

@@ -6,11 +6,9 @@ another volume of the resource.
 
 import sys
 
-from kills_scenarios import BLOCKS, Account, Writer
+from kills_scenarios import Account, Writer, contents
 from nodes import Cluster, main, run_scenarios, until
 from pair import expect
-
-import acknowledged_writer
 
 DISK = 32 << 20
 LEFT_BY_MINOR = ("ls -d /dev/drbd{0} /dev/drbd/by-res/*/{1} /run/lockstep/*{0} /run/lockstep/*/*{0} "
@@ -76,13 +74,7 @@ class Volumes:
         for node in self.both:
             expect(node.state("r0/0")[0] == "Connected", f"{node.name}: {node.state('r0/0')}")
         self.writer.end()
-        size = BLOCKS * acknowledged_writer.BLOCK
-
-        def read():
-            return bytes.fromhex(self.primary.shell(
-                f"dd if=/dev/drbd0 bs=1M count={size >> 20} iflag=direct status=none | xxd -p | "
-                "tr -d '\\n'"))
-        self.account.check(read)
+        self.account.check(lambda: contents(self.primary))
         self.write_on()
 
     def take_over(self):
