@@ -67,7 +67,6 @@ void handshake::let_waiting_go() {
 void handshake::stop() {
     phase_ = phase::idle;
     deadline_.cancel();
-    protocol_seen_ = false;
     asked_for_secret_ = false;
     peer_is_lockstep_ = false;
     peer_incarnation_ = 0;
@@ -377,7 +376,6 @@ void handshake::protocol_received(const wire::connection_settings& settings) {
     if (!settings_fit(settings)) {
         return;
     }
-    protocol_seen_ = true;
     // From here on pings tell whether the peer lives; a volume that it does not have stays alone.
     deadline_.cancel();
     peer_discards_ = (settings.flags & wire::protocol_flag::discard_my_data) != 0;

@@ -110,7 +110,6 @@ private:
     bool peer_tentative_ = false;
     bool discard_my_data_ = false;
     bool tentative_ = false;
-    bool protocol_seen_ = false;
     bool asked_for_secret_ = false; // and we have none
 };
 
