@@ -330,6 +330,8 @@ resource_arbiter::reason resource_arbiter::obstacle(const resource_record& recor
 void resource_arbiter::become_primary(const resource_record& record) {
     if (const reason why = obstacle(record); why != reason::nothing) {
         wait_for(why);
+        // Whoever promotes by hand is told so, and does not wait for what may never come.
+        answer_all(why == reason::not_in_sync ? fence_answer::self : fence_answer::void_now);
         return;
     }
     const bool alone = !(engine_->connected && peer_is_here());

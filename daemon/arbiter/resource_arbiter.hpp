@@ -52,7 +52,7 @@ enum class fence_answer : std::uint8_t {
     unreachable = 5, // the record is without the peer, which nobody could ask
     self = 6,        // the record is without this node
     fenced = 7,      // the peer is off
-    void_now = 1,    // the link is back: nobody waits for an answer
+    void_now = 1,    // the link is back, or this node can't be primary: no answer is to be had
 };
 
 enum class engine_command : std::uint8_t {

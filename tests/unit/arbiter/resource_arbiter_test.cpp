@@ -417,6 +417,20 @@ void an_engine_that_asks_before_it_is_promoted_by_hand_gets_the_lease_waited_out
     assert_true(here.answers == answer_list{fence_answer::unreachable});
 }
 
+void a_promotion_by_hand_beside_a_primary_is_refused(void**) {
+    node here;
+    here.is_secondary_of_the_peer();
+    here.loses_the_link();
+    here.arbiter.fence_asked(1, link);
+    assert_true(here.answers == answer_list{fence_answer::void_now});
+    here.kept.primary.reset();
+    here.kept.in_sync = {peer};
+    here.engine([](engine_facts& its) { its.up_to_date = false; });
+    here.arbiter.fence_asked(2, link);
+    assert_true(here.answers.back() == fence_answer::self);
+    assert_false(here.proposed.has_value());
+}
+
 // --- the record follows the engine ---
 
 void a_primary_that_is_none_any_more_resigns(void**) {
@@ -530,6 +544,7 @@ int main() {
         cmocka_unit_test(a_peer_that_is_lost_during_a_promotion_is_left_out_first),
         cmocka_unit_test(
             an_engine_that_asks_before_it_is_promoted_by_hand_gets_the_lease_waited_out),
+        cmocka_unit_test(a_promotion_by_hand_beside_a_primary_is_refused),
         cmocka_unit_test(a_primary_that_is_none_any_more_resigns),
         cmocka_unit_test(a_primary_that_the_record_does_not_know_claims),
         cmocka_unit_test(a_peer_is_put_back_when_the_engine_says_that_it_has_everything),
