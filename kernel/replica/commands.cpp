@@ -53,6 +53,26 @@ void with_known_disk(machinery& all, volume_number number, const on_outcome& don
     });
 }
 
+// Lifts what froze I/O, whatever it was, and answers for the peer and the disk that are not there.
+outcome go_on(machinery& all) {
+    all.states.go_on_without_data_of_peer();
+    if (!all.is_connected()) {
+        all.epochs.give_up_peer();
+    }
+    const bool without_data = all.common.suspended_no_data;
+    all.fencing.overruled();
+    const auto result = all.states.change_all(state::state_change{}
+                                                  .with_suspended_user(false)
+                                                  .with_suspended_no_data(false)
+                                                  .with_suspended_fencing(false),
+                                              state::change_kind::hard);
+    if (without_data) {
+        all.writes.give_up_waiting();
+    }
+    all.writes.thawed();
+    return outcome_of(result);
+}
+
 } // namespace
 
 outcome resource::add_volume(volume_number number, std::uint32_t minor) {
@@ -267,23 +287,12 @@ void resource::suspend_io(on_outcome done) {
 
 void resource::resume_io(on_outcome done) {
     machinery& all = *machinery_;
-    all.states.go_on_without_data_of_peer();
-    if (!all.is_connected()) {
-        all.epochs.give_up_peer();
-    }
-    const bool without_data = all.common.suspended_no_data;
-    all.fencing.overruled();
-    const auto result = all.states.change_all(state::state_change{}
-                                                  .with_suspended_user(false)
-                                                  .with_suspended_no_data(false)
-                                                  .with_suspended_fencing(false),
-                                              state::change_kind::hard);
-    if (without_data) {
-        all.writes.give_up_waiting();
-    }
-    all.writes.thawed();
-    done(outcome_of(result));
-    all.settle();
+    // In the middle of a handshake the peer compares the generations that it has just been told:
+    // one made now would be unknown to it, and to us look like a split brain.
+    all.handshake.when_over([&all, done = std::move(done)] {
+        done(go_on(all));
+        all.settle();
+    });
 }
 
 void resource::new_current_uuid(volume_number number, bool clear_bitmap, on_outcome done) {

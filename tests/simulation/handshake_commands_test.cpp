@@ -4,12 +4,14 @@
 #include <optional>
 #include <string>
 
+#include "fenced_pair.hpp"
 #include "pair_story.hpp"
 
 namespace {
 
 using namespace lockstep;
 using simulation::create_metadata_in_sync;
+using simulation::fenced_pair;
 using simulation::millisecond;
 using simulation::pair_story;
 using simulation::second;
@@ -82,6 +84,35 @@ void other_commands_wait_as_well(void**) {
     }
 }
 
+// A frozen Primary goes on by command as the two meet again: the generation that it makes must not
+// fall between what each has told the other.
+void resume_io_waits_as_well(void**) {
+    unsigned met = 0;
+    for (unsigned round = 1; round <= 40; ++round) {
+        fenced_pair it;
+        it.handler_exits(a, "fence-peer", 1);
+        it.lose_link();
+        it.write_frozen();
+        it.net.faults.delay_max = round * millisecond / 4;
+        it.net.faults.cut = false;
+        std::optional<replica::outcome> ended;
+        bool asked = false;
+        it.on_event = [&] {
+            if (!asked && it.volume(a).state.connection == connection::wf_report_params) {
+                asked = true;
+                it.nodes[a]->machine().resume_io([&](const auto& end) { ended = end; });
+            }
+        };
+        it.wait([&] { return asked || it.volume(a).state.connection == connection::connected; },
+                "the two meet");
+        met += asked ? 1 : 0;
+        it.wait([&] { return !asked || ended.has_value(); }, "resume-io ends");
+        it.wait_quiet();
+        it.converge();
+    }
+    assert_true(met > 10);
+}
+
 // A peer that says nothing more does not hold the command for ever.
 void a_silent_peer_holds_it_only_so_long(void**) {
     meeting_pair it(1);
@@ -107,6 +138,7 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(an_attach_waits_for_the_end_of_the_handshake),
         cmocka_unit_test(other_commands_wait_as_well),
+        cmocka_unit_test(resume_io_waits_as_well),
         cmocka_unit_test(a_silent_peer_holds_it_only_so_long),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
