@@ -7,7 +7,7 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$PW
 say() { printf '== %s\n' "$*"; }
 
 build_packages="build-essential cmake ninja-build pkg-config ccache
-  libfmt-dev libexpected-dev libcli11-dev nlohmann-json3-dev liburing-dev
+  libfmt-dev libexpected-dev libcli11-dev nlohmann-json3-dev liburing-dev libqb-dev
   libssl-dev libblkid-dev libcmocka-dev librapidcheck-dev xz-utils"
 run_packages="python3 iproute2 util-linux mount e2fsprogs procps kmod"
 test_packages="clang clang-format clang-tidy libclang-rt-14-dev drbd-utils nbdkit libnbd-bin
