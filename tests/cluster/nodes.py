@@ -285,6 +285,8 @@ class Node:
 class Cluster:
     """The nodes and the bridge between them."""
 
+    node_type = Node
+
     def __init__(self, name, stage, directory=None, environment=()):
         self.stage = os.path.abspath(stage)
         # Of this checkout: two of them can run the same test side by side.
@@ -296,7 +298,7 @@ class Cluster:
         self.nodes = []
 
     def node(self, name):
-        made = Node(self, name, len(self.nodes) + 1)
+        made = self.node_type(self, name, len(self.nodes) + 1)
         self.nodes.append(made)
         return made
 

@@ -8,11 +8,12 @@ say() { printf '== %s\n' "$*"; }
 
 build_packages="build-essential cmake ninja-build pkg-config ccache
   libfmt-dev libexpected-dev libcli11-dev nlohmann-json3-dev liburing-dev libqb-dev
-  libssl-dev libblkid-dev libcmocka-dev librapidcheck-dev xz-utils"
+  libssl-dev libblkid-dev libcmocka-dev librapidcheck-dev xz-utils
+  libcpg-dev libquorum-dev libcmap-dev"
 run_packages="python3 iproute2 util-linux mount e2fsprogs procps kmod"
 test_packages="clang clang-format clang-tidy libclang-rt-14-dev drbd-utils nbdkit libnbd-bin
   qemu-utils qemu-system-common fio qemu-system-x86 busybox-static cpio xfsprogs man-db
-  groff-base mmdebstrap git file"
+  groff-base mmdebstrap git file corosync"
 
 # prepare_packages GROUP...: installs what is missing of build, run, test.
 prepare_packages() {
