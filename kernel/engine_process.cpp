@@ -32,7 +32,7 @@ bool somebody_answers(const std::string& socket) {
         return false;
     }
     std::memcpy(address.sun_path, socket.c_str(), socket.size() + 1);
-    const host::owned_fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const owned_fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 

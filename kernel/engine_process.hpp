@@ -42,7 +42,7 @@ private:
         explicit signals(process& of_) : completion(came), of(of_) {}
         static void came(host::completion& self, int result, unsigned flags);
         process& of;
-        host::owned_fd fd;
+        owned_fd fd;
     };
     struct device_of_volume {
         std::uint32_t minor = 0;

@@ -39,7 +39,7 @@ result<sockaddr_un> address_of(const std::string& path) {
 
 // Does a living process answer there?
 bool answered(const sockaddr_un& address) {
-    const host::owned_fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const owned_fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!probe.valid()) {
         return false;
     }
@@ -47,7 +47,7 @@ bool answered(const sockaddr_un& address) {
     return ::connect(probe.get(), generic, sizeof address) == 0 || errno == EAGAIN;
 }
 
-result<host::owned_fd> listen_at(const std::string& path) {
+result<owned_fd> listen_at(const std::string& path) {
     const result<sockaddr_un> address = address_of(path);
     if (!address) {
         return tl::unexpected<error>(address.error());
@@ -57,7 +57,7 @@ result<host::owned_fd> listen_at(const std::string& path) {
                     "drbdsetup status shows it; drbdsetup down ends it.", code_exists);
     }
     ::unlink(path.c_str());
-    host::owned_fd listening(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    owned_fd listening(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!listening.valid()) {
         return fail_errno(errno, "Can not make a socket", path);
     }
@@ -93,7 +93,7 @@ struct socket_server::connection {
         connection* self = nullptr;
     };
 
-    connection(socket_server& server, client_id number, host::owned_fd connected)
+    connection(socket_server& server, client_id number, owned_fd connected)
         : owner(server), id(number), socket(std::move(connected)) {
         receive.self = this;
         transmit.self = this;
@@ -109,7 +109,7 @@ struct socket_server::connection {
 
     socket_server& owner;
     client_id id;
-    host::owned_fd socket;
+    owned_fd socket;
     operation receive;
     operation transmit;
     std::array<char, receive_bytes> input;
@@ -122,7 +122,7 @@ struct socket_server::connection {
 result<std::unique_ptr<socket_server>> socket_server::create(host::event_loop& loop, target& engine,
                                                              const std::string& path,
                                                              hello greeting) {
-    result<host::owned_fd> listening = listen_at(path);
+    result<owned_fd> listening = listen_at(path);
     if (!listening) {
         return tl::unexpected<error>(listening.error());
     }
@@ -132,7 +132,7 @@ result<std::unique_ptr<socket_server>> socket_server::create(host::event_loop& l
     return made;
 }
 
-socket_server::socket_server(host::event_loop& loop, target& engine, host::owned_fd listening,
+socket_server::socket_server(host::event_loop& loop, target& engine, owned_fd listening,
                              std::string path, hello greeting)
     : loop_(loop), listening_(std::move(listening)), path_(std::move(path)),
       server_(engine, *this, std::move(greeting)) {
@@ -175,14 +175,14 @@ void socket_server::accept_next() {
 
 void socket_server::accepted(int result) {
     if (result >= 0) {
-        admit(host::owned_fd(result));
+        admit(owned_fd(result));
         accept_next();
     } else if (!closing_) {
         loop_.set_timer(accept_again_, loop_.now() + accept_retry);
     }
 }
 
-void socket_server::admit(host::owned_fd socket) {
+void socket_server::admit(owned_fd socket) {
     if (closing_ || connections_.size() >= max_clients || !may_control(socket.get())) {
         return;
     }

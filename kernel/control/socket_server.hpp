@@ -7,9 +7,9 @@
 #include <string>
 
 #include "kernel/base/error.hpp"
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/control/server.hpp"
 #include "kernel/host/event_loop.hpp"
-#include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::control {
 
@@ -38,11 +38,11 @@ public:
 private:
     struct connection;
 
-    socket_server(host::event_loop& loop, target& engine, host::owned_fd listening,
-                  std::string path, hello greeting);
+    socket_server(host::event_loop& loop, target& engine, owned_fd listening, std::string path,
+                  hello greeting);
     void accept_next();
     void accepted(int result);
-    void admit(host::owned_fd socket);
+    void admit(owned_fd socket);
     void receive_next(connection& from);
     void received(connection& from, int result);
     void send_next(connection& to);
@@ -60,7 +60,7 @@ private:
     };
 
     host::event_loop& loop_;
-    host::owned_fd listening_;
+    owned_fd listening_;
     std::string path_;
     server server_;
     client_id next_id_ = 1;

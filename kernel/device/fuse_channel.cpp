@@ -17,7 +17,7 @@ constexpr int messages_per_turn = 64;
 
 } // namespace
 
-fuse_channel::fuse_channel(host::event_loop& loop, host::owned_fd fuse, std::string file_name,
+fuse_channel::fuse_channel(host::event_loop& loop, owned_fd fuse, std::string file_name,
                            const volume_properties& properties, volume_io& engine,
                            replica::buffer_pool& buffers, fuse_channel_owner& owner)
     : loop_(loop), fuse_(std::move(fuse)), owner_(&owner),

@@ -5,9 +5,9 @@
 // worker threads.
 #pragma once
 
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/device/fuse_session.hpp"
 #include "kernel/host/event_loop.hpp"
-#include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::device {
 
@@ -24,7 +24,7 @@ public:
 
 class fuse_channel : private fuse_session_owner {
 public:
-    fuse_channel(host::event_loop& loop, host::owned_fd fuse, std::string file_name,
+    fuse_channel(host::event_loop& loop, owned_fd fuse, std::string file_name,
                  const volume_properties& properties, volume_io& engine,
                  replica::buffer_pool& buffers, fuse_channel_owner& owner);
     // Only once channel_closed() was called, or the loop has ended.
@@ -53,7 +53,7 @@ private:
     bool read_message();
 
     host::event_loop& loop_;
-    host::owned_fd fuse_;
+    owned_fd fuse_;
     fuse_channel_owner* owner_;
     fuse_session session_;
     operation poll_;

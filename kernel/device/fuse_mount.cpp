@@ -19,8 +19,8 @@ constexpr const char* fuse_remedy =
 constexpr unsigned fuse_minor = 229; // Linux 6.1 include/linux/miscdevice.h
 
 // In a container or a bare /dev the node may be missing: then a node is made for the moment.
-host::owned_fd open_fuse() {
-    host::owned_fd fd{::open("/dev/fuse", O_RDWR | O_CLOEXEC)};
+owned_fd open_fuse() {
+    owned_fd fd{::open("/dev/fuse", O_RDWR | O_CLOEXEC)};
     if (fd.valid()) {
         return fd;
     }
@@ -43,7 +43,7 @@ result<fuse_mount> mount_fuse() {
     if (!made.fuse.valid()) {
         return fail_errno(errno, "cannot open FUSE", "/dev/fuse", fuse_remedy);
     }
-    const host::owned_fd context{::fsopen("fuse", FSOPEN_CLOEXEC)};
+    const owned_fd context{::fsopen("fuse", FSOPEN_CLOEXEC)};
     if (!context.valid()) {
         return fail_errno(errno, "cannot make a FUSE mount", "fsopen", fuse_remedy);
     }
@@ -63,8 +63,8 @@ result<fuse_mount> mount_fuse() {
     if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
         return fail_errno(errno, "the kernel refuses a FUSE mount", "create", fuse_remedy);
     }
-    made.root = host::owned_fd{::fsmount(context.get(), FSMOUNT_CLOEXEC,
-                                         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)};
+    made.root = owned_fd{::fsmount(context.get(), FSMOUNT_CLOEXEC,
+                                   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)};
     if (!made.root.valid()) {
         return fail_errno(errno, "the kernel refuses a FUSE mount", "fsmount", fuse_remedy);
     }

@@ -4,13 +4,13 @@
 #pragma once
 
 #include "kernel/base/error.hpp"
-#include "kernel/host/owned_fd.hpp"
+#include "kernel/base/owned_fd.hpp"
 
 namespace lockstep::device {
 
 struct fuse_mount {
-    host::owned_fd fuse; // the server's end
-    host::owned_fd root; // the mounted directory
+    owned_fd fuse; // the server's end
+    owned_fd root; // the mounted directory
 };
 
 // Does not need the server to answer yet.

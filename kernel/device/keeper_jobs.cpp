@@ -104,8 +104,8 @@ result<> attach_and_show(const keeper_job& job) {
     loop_request wanted;
     wanted.logical_block_bytes = number(job.argument(3));
     wanted.read_only = job.argument(4) == "1";
-    const host::owned_fd backing{::openat(
-        job.fd(0), file.c_str(), (wanted.read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC)};
+    const owned_fd backing{::openat(job.fd(0), file.c_str(),
+                                    (wanted.read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC)};
     if (!backing.valid()) {
         return fail_errno(errno, "cannot open the FUSE file of the volume", file);
     }

@@ -31,17 +31,17 @@ std::string loop_path(int number) {
 }
 
 // In a container or a bare /dev the node may be missing: then a node is made for the moment.
-host::owned_fd open_node(const std::string& path, mode_t type, dev_t device, int flags) {
+owned_fd open_node(const std::string& path, mode_t type, dev_t device, int flags) {
     struct stat found = {};
     if (::stat(path.c_str(), &found) == 0 && (found.st_mode & S_IFMT) == type &&
         found.st_rdev == device) {
-        return host::owned_fd{::open(path.c_str(), flags | O_CLOEXEC)};
+        return owned_fd{::open(path.c_str(), flags | O_CLOEXEC)};
     }
     const std::string own = "/dev/.lockstep-" + std::to_string(::getpid());
     if (::mknod(own.c_str(), type | 0600, device) != 0) {
         return {};
     }
-    host::owned_fd fd{::open(own.c_str(), flags | O_CLOEXEC)};
+    owned_fd fd{::open(own.c_str(), flags | O_CLOEXEC)};
     const int error = errno;
     ::unlink(own.c_str());
     errno = error;
@@ -60,7 +60,7 @@ dev_t device_of(int number) {
     return ::makedev(LOOP_MAJOR, static_cast<unsigned>(number));
 }
 
-host::owned_fd open_loop(int number, int flags) {
+owned_fd open_loop(int number, int flags) {
     return open_node(loop_path(number), S_IFBLK, device_of(number), flags);
 }
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernel/base/error.hpp"
-#include "kernel/host/owned_fd.hpp"
+#include "kernel/base/owned_fd.hpp"
 
 namespace lockstep::device {
 

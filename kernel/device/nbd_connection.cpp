@@ -17,7 +17,7 @@ constexpr int sends_in_a_row = 8;
 
 } // namespace
 
-nbd_connection::nbd_connection(host::event_loop& loop, host::owned_fd socket, nbd_exports& exports,
+nbd_connection::nbd_connection(host::event_loop& loop, owned_fd socket, nbd_exports& exports,
                                replica::buffer_pool& buffers, nbd_connection_owner& owner)
     : loop_(loop), socket_(std::move(socket)), owner_(&owner), session_(exports, buffers, *this) {
     receive_.connection = this;

@@ -7,9 +7,9 @@
 
 #include <array>
 
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/device/nbd_session.hpp"
 #include "kernel/host/event_loop.hpp"
-#include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::device {
 
@@ -25,7 +25,7 @@ public:
 
 class nbd_connection : private nbd_session_owner {
 public:
-    nbd_connection(host::event_loop& loop, host::owned_fd socket, nbd_exports& exports,
+    nbd_connection(host::event_loop& loop, owned_fd socket, nbd_exports& exports,
                    replica::buffer_pool& buffers, nbd_connection_owner& owner);
     // Only once connection_closed() was called, or the loop has ended.
     ~nbd_connection() override;
@@ -60,7 +60,7 @@ private:
     bool quiet() const;
 
     host::event_loop& loop_;
-    host::owned_fd socket_;
+    owned_fd socket_;
     nbd_connection_owner* owner_;
     nbd_session session_;
     operation receive_;

@@ -23,7 +23,7 @@ constexpr int backlog = 16;
 // The kernel closes a killed process's sockets late if io_uring waited on them: it is not enough
 // that a connection can be made, the process that listened must exist.
 bool somebody_listens(const sockaddr_un& address) {
-    const host::owned_fd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    const owned_fd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         return errno == EAGAIN; // it has as many clients waiting as it can
     }
@@ -55,7 +55,7 @@ result<> clear_the_way(const std::string& path, const sockaddr_un& address) {
 
 } // namespace
 
-result<host::owned_fd> listen_unix(const std::string& path) {
+result<owned_fd> listen_unix(const std::string& path) {
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     if (path.empty() || path.size() >= sizeof address.sun_path) {
@@ -66,7 +66,7 @@ result<host::owned_fd> listen_unix(const std::string& path) {
     if (auto clear = clear_the_way(path, address); !clear) {
         return tl::unexpected(clear.error());
     }
-    host::owned_fd made{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    owned_fd made{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     // The mode of the socket file is there from the beginning, not put right afterwards.
     const mode_t before = ::umask(0177);
     const int bound =
@@ -83,7 +83,7 @@ result<host::owned_fd> listen_unix(const std::string& path) {
     return made;
 }
 
-result<host::owned_fd> listen_tcp(const std::string& address) {
+result<owned_fd> listen_tcp(const std::string& address) {
     const std::size_t colon = address.rfind(':');
     std::string node = address.substr(0, colon == std::string::npos ? 0 : colon);
     if (node.size() >= 2 && node.front() == '[' && node.back() == ']') {
@@ -103,7 +103,7 @@ result<host::owned_fd> listen_tcp(const std::string& address) {
         return fail("not a numeric address to listen on", address, "write it as ADDRESS:PORT");
     }
     const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner{found, ::freeaddrinfo};
-    host::owned_fd made{::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP)};
+    owned_fd made{::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP)};
     const int on = 1;
     ::setsockopt(made.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (::bind(made.get(), found->ai_addr, found->ai_addrlen) != 0 ||

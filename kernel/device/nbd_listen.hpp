@@ -4,15 +4,15 @@
 #include <string>
 
 #include "kernel/base/error.hpp"
-#include "kernel/host/owned_fd.hpp"
+#include "kernel/base/owned_fd.hpp"
 
 namespace lockstep::device {
 
 // For root only. A socket that nobody listens on any more is replaced; one that is in use, and a
 // file that is no socket, are errors.
-result<host::owned_fd> listen_unix(const std::string& path);
+result<owned_fd> listen_unix(const std::string& path);
 // "ADDRESS:PORT" or "[ADDRESS]:PORT", numbers only. No encryption and no authentication: for
 // loopback and trusted networks.
-result<host::owned_fd> listen_tcp(const std::string& address);
+result<owned_fd> listen_tcp(const std::string& address);
 
 } // namespace lockstep::device

@@ -108,7 +108,7 @@ result<> nbd_server::listen() {
     return {};
 }
 
-void nbd_server::add_listener(host::owned_fd socket, std::string path) {
+void nbd_server::add_listener(owned_fd socket, std::string path) {
     auto made = std::make_unique<listener>();
     made->server = this;
     made->fd = std::move(socket);
@@ -143,7 +143,7 @@ void nbd_server::stop_listening() {
 }
 
 void nbd_server::accepted(listener& on, int result) {
-    host::owned_fd socket{result >= 0 ? result : -1};
+    owned_fd socket{result >= 0 ? result : -1};
     const bool listening = std::any_of(listeners_.begin(), listeners_.end(),
                                        [&](const auto& one) { return one.get() == &on; });
     if (!listening) {

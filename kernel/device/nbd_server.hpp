@@ -53,7 +53,7 @@ private:
     };
     struct listener : host::completion {
         nbd_server* server = nullptr;
-        host::owned_fd fd;
+        owned_fd fd;
         std::string path; // of a unix socket
         retry later;      // after an accept that failed for want of descriptors or memory
     };
@@ -62,7 +62,7 @@ private:
     };
 
     result<> listen();
-    void add_listener(host::owned_fd socket, std::string path);
+    void add_listener(owned_fd socket, std::string path);
     void stop_listening();
     void accepted(listener& on, int result);
     void take_out_the_dead();

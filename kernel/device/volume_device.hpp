@@ -84,7 +84,7 @@ private:
     std::deque<step> steps_; // the first one is under way
     bool step_running_ = false;
     std::string label_; // of the loop device
-    host::owned_fd mount_;
+    owned_fd mount_;
     std::unique_ptr<fuse_channel> channel_;
     std::vector<std::unique_ptr<fuse_channel>> closing_; // their requests have not ended
     std::vector<std::unique_ptr<fuse_channel>> closed_;

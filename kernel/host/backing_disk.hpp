@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/host/event_loop.hpp"
-#include "kernel/host/owned_fd.hpp"
 #include "kernel/replica/ports.hpp"
 
 namespace lockstep::host {

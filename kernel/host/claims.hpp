@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "kernel/base/error.hpp"
-#include "kernel/host/owned_fd.hpp"
+#include "kernel/base/owned_fd.hpp"
 
 namespace lockstep::host {
 

@@ -12,8 +12,8 @@
 #include <string>
 
 #include "kernel/base/error.hpp"
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/host/event_loop.hpp"
-#include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::host {
 

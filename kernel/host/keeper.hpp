@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "kernel/base/error.hpp"
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/host/event_loop.hpp"
 #include "kernel/host/keeper_job.hpp"
-#include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::host {
 

@@ -18,8 +18,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/host/log_record.hpp"
-#include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::host {
 

@@ -14,7 +14,7 @@
 
 #include "kernel/base/bytes.hpp"
 #include "kernel/base/error.hpp"
-#include "kernel/host/owned_fd.hpp"
+#include "kernel/base/owned_fd.hpp"
 
 namespace lockstep::host {
 

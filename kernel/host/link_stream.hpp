@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "kernel/base/bytes.hpp"
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/host/event_loop.hpp"
-#include "kernel/host/owned_fd.hpp"
 #include "kernel/replica/resource.hpp"
 
 namespace lockstep::host {

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kernel/host/owned_fd.hpp"
+#include "kernel/base/owned_fd.hpp"
 
 namespace lockstep::host {
 

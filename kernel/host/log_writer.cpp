@@ -14,8 +14,8 @@
 #include <deque>
 #include <string_view>
 
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/host/log_record.hpp"
-#include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::host {
 

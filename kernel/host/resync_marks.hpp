@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "kernel/host/owned_fd.hpp"
+#include "kernel/base/owned_fd.hpp"
 
 namespace lockstep::host {
 

@@ -27,7 +27,7 @@ test_backend::test_backend(host::event_loop& loop, const std::string& file, std:
             ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
         return;
     }
-    file_ = host::owned_fd{::open(file.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600)};
+    file_ = owned_fd{::open(file.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600)};
     if (!file_.valid() || ::ftruncate(file_.get(), static_cast<off_t>(room)) != 0) {
         std::perror("backend file");
         std::exit(1);

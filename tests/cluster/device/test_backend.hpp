@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/device/volume_io.hpp"
 #include "kernel/host/event_loop.hpp"
-#include "kernel/host/owned_fd.hpp"
 
 namespace lockstep::device {
 
@@ -41,7 +41,7 @@ private:
     void ended(disk_operation& on, int result);
 
     host::event_loop& loop_;
-    host::owned_fd file_;
+    owned_fd file_;
     std::byte* memory_ = nullptr;
     replica::io_request* first_ = nullptr;
     replica::io_request* last_ = nullptr;

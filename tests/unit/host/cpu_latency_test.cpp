@@ -13,6 +13,7 @@
 namespace {
 
 using namespace lockstep::host;
+using lockstep::owned_fd;
 
 constexpr std::int32_t no_limit = 2'000'000'000;
 

@@ -13,12 +13,13 @@
 #include <cerrno>
 #include <vector>
 
-#include "kernel/host/owned_fd.hpp"
+#include "kernel/base/owned_fd.hpp"
 #include "unit/cmocka.hpp"
 
 namespace {
 
 using namespace lockstep::host;
+using lockstep::owned_fd;
 
 std::unique_ptr<event_loop> make_loop(unsigned entries = 256) {
     auto loop = event_loop::create(entries);

@@ -12,14 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "kernel/base/owned_fd.hpp"
 #include "kernel/host/log_queue.hpp"
 #include "kernel/host/log_writer.hpp"
-#include "kernel/host/owned_fd.hpp"
 #include "unit/cmocka.hpp"
 
 namespace {
 
 using namespace lockstep::host;
+using lockstep::owned_fd;
 
 struct stage {
     stage() {

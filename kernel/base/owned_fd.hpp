@@ -5,7 +5,7 @@
 
 #include <utility>
 
-namespace lockstep::host {
+namespace lockstep {
 
 class owned_fd {
 public:
@@ -36,4 +36,4 @@ private:
     int fd_ = -1;
 };
 
-} // namespace lockstep::host
+} // namespace lockstep
