@@ -86,7 +86,8 @@ class Lines:
     def close(self):
         if not self.process.stdin.closed:
             self.process.stdin.close()
-        self.process.wait(10)
+        if self.process.wait(10) != 0:
+            raise Failed(f"exit {self.process.returncode} at its end: {self.all[-12:]}")
 
 
 class CorosyncNode(Node):
@@ -119,9 +120,13 @@ class CorosyncNode(Node):
             read -r pid </run/corosync.pid
             kill -KILL "$pid"
             while kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$pid/status"; do
-                read -r -t 0.02 <> <(:)
+                sleep 0.02
             done
             rm -f /run/corosync.pid""")
+
+    def pause_corosync(self, still):
+        """It stands still, or goes on."""
+        self.shell(f"kill -{'STOP' if still else 'CONT'} $(cat /run/corosync.pid)")
 
     def kill(self, pid):
         """A process, by its number in the node."""
@@ -143,7 +148,7 @@ class CorosyncCluster(Cluster):
         super().__enter__()
         for name in self.names:
             self.node(name)
-        text = self.configuration()
+        text = self.configuration(self.quorum)
         for node in self.nodes:
             node.put("etc/corosync/corosync.conf", text)
             for directory in ("var/lib/corosync", "var/log/corosync"):
@@ -157,7 +162,7 @@ class CorosyncCluster(Cluster):
             node.start()
             node.start_corosync()
 
-    def configuration(self):
+    def configuration(self, quorum):
         nodes = "".join(f"""    node {{
         name: {node.name}
         nodeid: {node.id}
@@ -190,7 +195,7 @@ logging {{
 }}
 quorum {{
     provider: corosync_votequorum
-    {self.quorum}
+    {quorum}
 }}
 nodelist {{
 {nodes}}}

@@ -7,9 +7,11 @@ import json
 import sys
 
 from corosync_nodes import TOKEN, CorosyncCluster, Lines
-from nodes import Failed, main, run_scenarios
+from nodes import Failed, main, run_scenarios, until
 
 MESSAGES = 1000
+OPTIONS = ("two_node", "wait_for_all", "last_man_standing", "auto_tie_breaker", "allow_downscale",
+           "device")
 
 
 def expect(condition, what):
@@ -41,6 +43,24 @@ class Group:
         for probe in self.probes.values():
             probe.wait(f"configured {members}")
 
+    def all_say(self, line, text, count):
+        """All at once say line(node), which is to be delivered as text(node, 1) to text(node, count):
+        everywhere in one order, and what one node said as it was said."""
+        for node, probe in self.probes.items():
+            probe.say(line(node))
+        orders = []
+        for probe in self.probes.values():
+            order = []
+            while len(order) < len(self.probes) * count:
+                order += probe.wait(lambda line: line.startswith("delivered "))[-1:]
+            orders.append(order)
+        expect(orders[0] == orders[1] == orders[2], "not the same order everywhere")
+        for node in self.probes:
+            prefix = f"delivered {node.id} "
+            own = [line.removeprefix(prefix) for line in orders[0] if line.startswith(prefix)]
+            expect(own == [text(node, number) for number in range(1, count + 1)],
+                   f"not what node {node.id} said: {own[:5]}")
+
 
 def configurations(lines):
     return [line for line in lines if line.startswith("configured ")]
@@ -60,34 +80,28 @@ def the_settings_are_those_of_corosync_conf(group):
     expect(seen["token"] == TOKEN, f"the token: {seen}")
     expect(seen["nodes"] == [[node.id, node.name, node.address, 1] for node in group.cluster.nodes],
            f"the nodes: {seen}")
-    expect(seen["provider"] == "corosync_votequorum" and seen["wait_for_all"], f"quorum: {seen}")
-    others = ("two_node", "last_man_standing", "auto_tie_breaker", "allow_downscale", "device")
-    expect(not any(seen[name] for name in others), f"more than is written: {seen}")
+    expect(seen["provider"] == "corosync_votequorum", f"the provider: {seen}")
+    expect([name for name in OPTIONS if seen[name]] == ["wait_for_all"], f"quorum: {seen}")
 
 
 def messages_of_all_at_once_come_in_one_order(group):
-    for node, probe in group.probes.items():
-        probe.say(f"broadcast {MESSAGES} m{node.id}")
-    orders = []
-    for probe in group.probes.values():
-        order = []
-        while len(order) < 3 * MESSAGES:
-            order += probe.wait(lambda line: line.startswith("delivered "))[-1:]
-        orders.append(order)
-    expect(orders[0] == orders[1] == orders[2], "not the same order everywhere")
-    for node in group.cluster.nodes:
-        prefix = f"delivered {node.id} "
-        own = [line.removeprefix(prefix) for line in orders[0] if line.startswith(prefix)]
-        expect(own == [f"m{node.id}-{number}" for number in range(1, MESSAGES + 1)],
-               f"not what node {node.id} sent: {own[:5]}")
+    group.all_say(lambda node: f"broadcast {MESSAGES} m{node.id}",
+                  lambda node, number: f"m{node.id}-{number}", MESSAGES)
 
 
-def a_large_message_comes_whole_and_too_large_a_one_is_a_problem(group):
-    group.probes[group.alpha].say("large 500000")
-    for probe in group.probes.values():
-        probe.wait("delivered 1 500000 bytes")
-    group.probes[group.alpha].say("large 2000000")
-    group.probes[group.alpha].wait(lambda line: line.startswith("problem a message of 2000000 "))
+def more_than_corosync_takes_at_once_comes_too(group):
+    # Its buffer holds 1 MiB.
+    group.all_say(lambda node: f"large 40 {200000 + 1000 * node.id}",
+                  lambda node, number: f"{200000 + 1000 * node.id + number} bytes", 40)
+
+
+def what_corosync_never_takes_is_a_problem(group):
+    probe = group.probes[group.alpha]
+    probe.say("large 1 2000000")
+    probe.wait(lambda line: line.startswith("problem a message of 2000001 bytes is not sent"))
+    probe.say("broadcast 1 after")
+    for each in group.probes.values():
+        each.wait("delivered 1 after-1")
 
 
 def a_probe_that_is_started_again_makes_two_configurations(group):
@@ -142,6 +156,14 @@ def healed_all_three_are_there_again(group):
         probe.wait("delivered 3 back-1")
 
 
+def a_corosync_that_stood_still_is_told_that_it_was_away(group):
+    group.gamma.pause_corosync(True)
+    for node in (group.alpha, group.beta):
+        group.probes[node].wait_each("configured 1,2", "membership quorate 1,2")
+    group.gamma.pause_corosync(False)
+    group.all_configured()
+
+
 def corosync_killed_is_alone_and_joined_again_after_its_restart(group):
     probe = group.probes[group.beta]
     group.beta.kill_corosync()
@@ -163,6 +185,30 @@ def corosync_killed_is_alone_and_joined_again_after_its_restart(group):
         expect(not any("lost" in line for line in passed), f"sent while alone: {passed}")
 
 
+def probes_end_when_they_are_told_to(group):
+    for probe in group.probes.values():
+        probe.close()
+
+
+def each_option_of_the_quorum_is_read(group):
+    asked = {
+        "two_node: 1\n wait_for_all: 0": {"two_node"},
+        "auto_tie_breaker: 1\n last_man_standing: 1\n wait_for_all: 1":
+            {"auto_tie_breaker", "last_man_standing", "wait_for_all"},
+        "allow_downscale: 1": {"allow_downscale"},
+        "device {\n model: net\n votes: 1\n net {\n host: localhost\n }\n }": {"device"},
+    }
+    for text, wanted in asked.items():
+        group.alpha.kill_corosync()
+        group.alpha.write("/etc/corosync/corosync.conf", group.cluster.configuration(text))
+        group.alpha.start_corosync()
+        until(lambda: group.alpha.try_run("corosync_probe", "settings").returncode == 0,
+              f"settings with {text}")
+        seen = json.loads(group.alpha.run("corosync_probe", "settings"))
+        expect({name for name in OPTIONS if seen[name]} == wanted, f"with {text}: {seen}")
+        expect(seen["device"] == ("net" if "device" in wanted else ""), f"the device: {seen}")
+
+
 def scenarios():
     stage, probe = sys.argv[1:]
     with CorosyncCluster("group", stage, ("alpha", "beta", "gamma"), "wait_for_all: 1",
@@ -172,13 +218,17 @@ def scenarios():
             three_join_and_all_see_three,
             the_settings_are_those_of_corosync_conf,
             messages_of_all_at_once_come_in_one_order,
-            a_large_message_comes_whole_and_too_large_a_one_is_a_problem,
+            more_than_corosync_takes_at_once_comes_too,
+            what_corosync_never_takes_is_a_problem,
             a_probe_that_is_started_again_makes_two_configurations,
             a_restart_that_nobody_waits_for_is_seen_too,
             a_second_daemon_of_a_node_stays_out_and_says_so,
             a_node_that_is_cut_off_sees_itself_alone,
             healed_all_three_are_there_again,
+            a_corosync_that_stood_still_is_told_that_it_was_away,
             corosync_killed_is_alone_and_joined_again_after_its_restart,
+            probes_end_when_they_are_told_to,
+            each_option_of_the_quorum_is_read,
         ], Group(cluster))
 
 

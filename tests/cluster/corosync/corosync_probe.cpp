@@ -6,9 +6,9 @@
 //                              "membership quorate|inquorate 1,2", "membership gone", "problem
 //                              TEXT"
 //
-// Lines of its input: "broadcast COUNT WORD" sends "WORD-1" to "WORD-COUNT"; "large COUNT" sends
-// one message of so many bytes, of which the text shows how many came. The end of the input ends
-// it.
+// Lines of its input: "broadcast COUNT WORD" sends "WORD-1" to "WORD-COUNT"; "large COUNT BYTES"
+// sends messages of BYTES + 1 to BYTES + COUNT bytes, of which only the size is told. The end of
+// the input ends it.
 #include <cstring>
 #include <iostream>
 #include <sstream>
@@ -79,15 +79,18 @@ private:
     void obey(const std::string& line) {
         std::istringstream words(line);
         std::string verb;
-        std::string name;
         unsigned count = 0;
-        words >> verb >> count >> name;
-        if (verb == "broadcast") {
+        std::string name;
+        std::size_t size = 0;
+        words >> verb >> count;
+        if (verb == "broadcast" && words >> name) {
             for (unsigned number = 1; number <= count; ++number) {
                 send(fmt::format("{}-{}", name, number));
             }
-        } else if (verb == "large") {
-            send(std::string(count, 'x'));
+        } else if (verb == "large" && words >> size) {
+            for (unsigned number = 1; number <= count; ++number) {
+                send(std::string(size + number, 'x'));
+            }
         } else {
             say("problem not understood: " + line);
         }
