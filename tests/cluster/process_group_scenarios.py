@@ -160,8 +160,16 @@ def a_corosync_that_stood_still_is_told_that_it_was_away(group):
     group.gamma.pause_corosync(True)
     for node in (group.alpha, group.beta):
         group.probes[node].wait_each("configured 1,2", "membership quorate 1,2")
+    # More than fits into its buffer: the daemon must not wait for it.
+    probe = group.probes[group.gamma]
+    probe.say("large 40 200000")
+    probe.say("still there?")
+    probe.wait("problem not understood: still there?", 5)
     group.gamma.pause_corosync(False)
-    group.all_configured()
+    expected = [f"delivered 3 {200000 + number} bytes" for number in range(1, 41)]
+    probe.wait_each("configured 1,2,3", *expected)
+    for node in (group.alpha, group.beta):
+        group.probes[node].wait("configured 1,2,3")
 
 
 def corosync_killed_is_alone_and_joined_again_after_its_restart(group):
