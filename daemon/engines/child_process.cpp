@@ -68,6 +68,7 @@ std::vector<std::string> plain_environment() {
 
 std::vector<char*> pointers(std::vector<std::string>& to) {
     std::vector<char*> all;
+    all.reserve(to.size() + 1);
     for (std::string& each : to) {
         all.push_back(each.data());
     }

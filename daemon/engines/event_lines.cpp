@@ -125,8 +125,7 @@ std::optional<error> line_reader::read_fields() {
         const std::string_view word = next();
         const std::size_t colon = word.find(':');
         const bool is_field = colon != std::string_view::npos && colon != 0;
-        const auto bad =
-            is_field ? take(word.substr(0, colon), word.substr(colon + 1)) : go_on(word);
+        auto bad = is_field ? take(word.substr(0, colon), word.substr(colon + 1)) : go_on(word);
         if (bad) {
             return bad;
         }
