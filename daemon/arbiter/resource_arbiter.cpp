@@ -140,7 +140,7 @@ void resource_arbiter::look() {
         return;
     }
     wait_for(reason::nothing);
-    let_peer_back();
+    let_peer_back(*record);
     if (give_way(*record) || keep_set(*record)) {
         return;
     }
@@ -168,6 +168,7 @@ bool resource_arbiter::give_way(const resource_record& record) {
     wait_for(without ? reason::other_primary : reason::not_in_sync);
     answer_all(fence_answer::self);
     if (!std::exchange(demoting_, true)) {
+        keep_dropped(true);
         ports_.command(engine_command::demote_with_errors);
     }
     return true;
@@ -194,7 +195,9 @@ bool resource_arbiter::keep_set(const resource_record& record) {
         propose(leave_set{self});
         return true;
     }
-    if (!member && !record.in_sync.empty() && outdate_own_disk()) {
+    if (is_to_be_outdated(record)) {
+        wait_for(reason::not_in_sync);
+        outdate();
         return true;
     }
     // Only who has everything himself can say that somebody else has.
@@ -209,13 +212,9 @@ bool resource_arbiter::keep_set(const resource_record& record) {
 
 // What the members of the set hold is newer, or is to be taken for it; the engines do not know that
 // as long as no write was made without this node.
-bool resource_arbiter::outdate_own_disk() {
-    if (!engine_->up_to_date || engine_->primary || engine_->connected || promoting_) {
-        return false;
-    }
-    wait_for(reason::not_in_sync);
-    outdate();
-    return true;
+bool resource_arbiter::is_to_be_outdated(const resource_record& record) const {
+    return !record.in_sync.contains(settings_.self) && !record.in_sync.empty() &&
+           engine_->up_to_date && !engine_->primary && !engine_->connected && !promoting_;
 }
 
 // --- the engine has lost its peer, and waits ---
@@ -341,6 +340,10 @@ void resource_arbiter::become_primary(const resource_record& record) {
     const bool claimed =
         record.primary == settings_.self && (!alone || record.in_sync == node_set{settings_.self});
     if (!claimed) {
+        // A link that stands alone already does so by somebody else's wish.
+        if (alone && !engine_->stands_alone) {
+            keep_dropped(true);
+        }
         propose(claim{alone});
         return;
     }
@@ -375,24 +378,31 @@ bool resource_arbiter::drop_link() {
     return true;
 }
 
-// The link was dropped for a promotion: that is over.
-void resource_arbiter::let_peer_back() {
-    const bool over = engine_->primary || (!wanted_ && requests_.empty());
+// The link is this daemon's matter from a promotion without the peer, or a demotion in favour of
+// it, until the two are connected again: an engine that meets a second Primary gives up by itself.
+void resource_arbiter::let_peer_back(const resource_record& record) {
+    const node_id self = settings_.self;
+    const bool replaced =
+        record.primary && record.primary != self && ports_.members().contains(*record.primary);
+    const bool over =
+        engine_->primary ? record.primary == self : replaced || (!wanted_ && requests_.empty());
     if (!dropped_ || !over) {
         return;
     }
-    if (!engine_->stands_alone) {
+    if (engine_->connected) {
         if (!dropping_) {
             keep_dropped(false);
         }
-    } else if (!std::exchange(connecting_, true)) {
+    } else if (engine_->stands_alone && !is_to_be_outdated(record) &&
+               !std::exchange(connecting_, true)) {
         ports_.command(engine_command::connect);
     }
 }
 
 void resource_arbiter::keep_dropped(bool dropped) {
-    dropped_ = dropped;
-    ports_.keep_dropped(dropped);
+    if (std::exchange(dropped_, dropped) != dropped) {
+        ports_.keep_dropped(dropped);
+    }
 }
 
 // From the loss of the link, or from the start of an engine that never had one.

@@ -77,7 +77,8 @@ public:
     virtual void answer(std::uint64_t request, fence_answer with) = 0;
     // Off, for certain; then fenced().
     virtual void fence(node_id node) = 0;
-    // Whether the link was dropped for a promotion, and is to be connected again: over a restart.
+    // Whether the link is this daemon's to connect again, after a promotion or a demotion: over a
+    // restart.
     virtual void keep_dropped(bool dropped) = 0;
     virtual void set_timer(instant when) = 0; // one; never: none
     virtual instant now() const = 0;
@@ -152,10 +153,10 @@ private:
     bool give_way(const resource_record& record);
     bool keep_set(const resource_record& record);
     bool settle_peer(const resource_record& record);
-    bool outdate_own_disk();
+    bool is_to_be_outdated(const resource_record& record) const;
     void outdate();
     bool drop_link();
-    void let_peer_back();
+    void let_peer_back(const resource_record& record);
     void keep_dropped(bool dropped);
     bool wait_for_lease();
     void answer_engine(const resource_record& record);
@@ -183,7 +184,7 @@ private:
     bool commanded_ = false;         // because it was told to, and promoted() comes
     bool demoting_ = false;          // or not to be
     bool dropping_ = false;          // the link: the engine was told to
-    bool dropped_;                   // and was not told to connect again
+    bool dropped_;                   // or lost: it is ours to connect again
     bool connecting_ = false;        // it was told to
     bool outdate_commanded_ = false; // and outdated() comes
     std::optional<outdate_request> outdating_; // our own disk, for the peer

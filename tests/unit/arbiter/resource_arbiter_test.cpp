@@ -333,8 +333,68 @@ void a_link_to_a_peer_that_is_not_in_the_group_is_dropped_before_the_claim(void*
     assert_true(here.commands.back() == engine_command::promote);
     here.engine([](engine_facts& its) { its.primary = its.stands_alone = true; });
     assert_true(here.commands.back() == engine_command::connect);
-    assert_true(here.dropped); // until it tries
     here.engine([](engine_facts& its) { its.stands_alone = false; });
+    assert_true(here.dropped); // until they are connected
+    here.engine([](engine_facts& its) { its.connected = true; });
+    assert_false(here.dropped);
+}
+
+// The old Primary is there again before its daemon has demoted it: both engines give up.
+void two_primaries_that_have_met_are_connected_again(void**) {
+    node here;
+    here.is_secondary_of_the_peer();
+    here.regroup({self, third});
+    here.loses_the_link();
+    here.arbiter.want_primary(true);
+    assert_string_equal(here.commit().c_str(), "claim alone");
+    here.wake_at(here.facts.separated + lease);
+    here.engine([](engine_facts& its) { its.primary = true; });
+    here.engine([](engine_facts& its) { its.stands_alone = true; });
+    assert_true(here.commands == (command_list{engine_command::promote, engine_command::connect}));
+    // And once more.
+    here.engine([](engine_facts& its) { its.stands_alone = false; });
+    here.engine([](engine_facts& its) { its.stands_alone = true; });
+    assert_int_equal(here.commands.size(), 3);
+    assert_true(here.commands.back() == engine_command::connect);
+    here.engine([](engine_facts& its) {
+        its.stands_alone = false;
+        its.connected = true;
+    });
+    // What somebody disconnects after that stays so.
+    here.facts.stands_alone = true;
+    here.loses_the_link();
+    assert_int_equal(here.commands.size(), 3);
+}
+
+void a_primary_that_was_replaced_is_connected_when_it_is_demoted(void**) {
+    node here;
+    here.is_primary();
+    here.facts.stands_alone = true;
+    here.loses_the_link();
+    here.kept.primary = peer;
+    here.kept.in_sync = {peer};
+    here.arbiter.record_committed();
+    assert_true(here.commands == command_list{engine_command::demote_with_errors});
+    here.engine([](engine_facts& its) { its.primary = false; });
+    assert_int_equal(here.commands.size(), 2);
+    assert_true(here.commands.back() == engine_command::outdate);
+    here.engine([](engine_facts& its) { its.up_to_date = false; });
+    assert_int_equal(here.commands.size(), 3);
+    assert_true(here.commands.back() == engine_command::connect);
+}
+
+// Somebody has disconnected them before: that is not this daemon's to end.
+void a_link_that_was_disconnected_by_hand_stays_so_after_a_promotion(void**) {
+    node here;
+    here.is_secondary_of_the_peer();
+    here.regroup({self, third});
+    here.facts.stands_alone = true;
+    here.loses_the_link();
+    here.arbiter.want_primary(true);
+    assert_string_equal(here.commit().c_str(), "claim alone");
+    here.wake_at(here.facts.separated + lease);
+    here.engine([](engine_facts& its) { its.primary = true; });
+    assert_true(here.commands == command_list{engine_command::promote});
     assert_false(here.dropped);
 }
 
@@ -537,6 +597,9 @@ int main() {
         cmocka_unit_test(a_void_proposal_is_made_again_upon_the_new_record),
         cmocka_unit_test(a_survivor_claims_waits_out_the_lease_and_is_promoted),
         cmocka_unit_test(a_link_to_a_peer_that_is_not_in_the_group_is_dropped_before_the_claim),
+        cmocka_unit_test(two_primaries_that_have_met_are_connected_again),
+        cmocka_unit_test(a_primary_that_was_replaced_is_connected_when_it_is_demoted),
+        cmocka_unit_test(a_link_that_was_disconnected_by_hand_stays_so_after_a_promotion),
         cmocka_unit_test(an_engine_that_was_just_started_waits_out_the_lease_too),
         cmocka_unit_test(who_is_not_in_sync_or_has_no_good_disk_is_not_promoted),
         cmocka_unit_test(with_its_peer_a_node_is_promoted_without_waiting),
