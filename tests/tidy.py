@@ -21,6 +21,7 @@ FUZZERS = {
     "agent/drbdmeta/dump_parser.hpp": "format/dump_text_fuzz.cpp",
     "agent/drbdmeta/last_known.hpp": "format/last_known_fuzz.cpp",
     "daemon/arbiter/codec.hpp": "arbiter/codec_fuzz.cpp",
+    "daemon/control/request.hpp": "control/lockstepd_request_fuzz.cpp",
     "daemon/engines/event_lines.hpp": "engines/event_lines_fuzz.cpp",
     "kernel/control/protocol/reply.hpp": "control/message_fuzz.cpp",
     "kernel/control/protocol/request.hpp": "control/message_fuzz.cpp",

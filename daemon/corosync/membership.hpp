@@ -7,7 +7,8 @@
 #include <string>
 
 #include "daemon/arbiter/record.hpp"
-#include "daemon/corosync/loop.hpp"
+#include "daemon/loop/descriptor.hpp"
+#include "daemon/loop/timer.hpp"
 
 namespace lockstep::corosync {
 
@@ -50,8 +51,8 @@ private:
     std::uint64_t handle_ = 0; // quorum_handle_t; 0: none
     std::optional<membership_view> now_;
     bool told_ = false; // that it can't be connected
-    loop_watch watch_;
-    loop_timer connect_timer_;
+    daemon::loop_watch watch_;
+    daemon::loop_timer connect_timer_;
 };
 
 } // namespace lockstep::corosync

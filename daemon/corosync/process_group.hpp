@@ -12,7 +12,8 @@
 #include <vector>
 
 #include "daemon/arbiter/record.hpp"
-#include "daemon/corosync/loop.hpp"
+#include "daemon/loop/descriptor.hpp"
+#include "daemon/loop/timer.hpp"
 #include "kernel/base/bytes.hpp"
 
 namespace lockstep::corosync {
@@ -81,9 +82,9 @@ private:
     std::uint32_t met_ = 0; // the other process of this node, when last tried
     std::string told_;      // the last problem
     std::deque<std::vector<std::byte>> queue_;
-    loop_watch watch_;
-    loop_timer join_timer_;
-    loop_timer send_timer_;
+    daemon::loop_watch watch_;
+    daemon::loop_timer join_timer_;
+    daemon::loop_timer send_timer_;
 };
 
 } // namespace lockstep::corosync

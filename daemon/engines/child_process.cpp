@@ -155,14 +155,14 @@ child_process::start(qb_loop_t* loop, const std::vector<std::string>& words, hoo
 }
 
 std::optional<error> child_process::watch(int exits, int output, int complaints) {
-    exits_ = std::make_unique<watched_descriptor>(loop_, exits, [this] { exited(); });
-    output_ = std::make_unique<watched_descriptor>(loop_, output, [this] {
+    exits_ = std::make_unique<daemon::watched_descriptor>(loop_, exits, [this] { exited(); });
+    output_ = std::make_unique<daemon::watched_descriptor>(loop_, output, [this] {
         if (!read_output()) {
             output_->ignore();
         }
     });
-    complaints_ =
-        std::make_unique<watched_descriptor>(loop_, complaints, [this] { read_complaints(); });
+    complaints_ = std::make_unique<daemon::watched_descriptor>(loop_, complaints,
+                                                               [this] { read_complaints(); });
     for (const auto* each : {&exits_, &output_, &complaints_}) {
         if ((*each)->refusal() != 0) {
             return fail_errno((*each)->refusal(), "the main loop does not take a descriptor")

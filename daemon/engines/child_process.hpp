@@ -9,7 +9,7 @@
 #include <sys/types.h>
 #include <vector>
 
-#include "daemon/engines/loop_parts.hpp"
+#include "daemon/loop/descriptor.hpp"
 #include "kernel/base/error.hpp"
 
 namespace lockstep::engines {
@@ -54,9 +54,9 @@ private:
     hooks calls_;
     bool is_reaped_ = false;
     std::string complaint_;
-    std::unique_ptr<watched_descriptor> exits_;
-    std::unique_ptr<watched_descriptor> output_;
-    std::unique_ptr<watched_descriptor> complaints_;
+    std::unique_ptr<daemon::watched_descriptor> exits_;
+    std::unique_ptr<daemon::watched_descriptor> output_;
+    std::unique_ptr<daemon::watched_descriptor> complaints_;
 };
 
 } // namespace lockstep::engines

@@ -13,7 +13,7 @@ namespace {
 // Of drbdadm and drbdsetup: the device is in use.
 constexpr int exit_in_use = 11;
 constexpr unsigned demotions_max = 20;
-constexpr std::uint64_t demote_again_after = 250'000'000; // nanoseconds
+constexpr std::chrono::milliseconds demote_again_after{250};
 
 std::vector<std::string> words_for(command what) {
     switch (what) {
@@ -51,7 +51,7 @@ private:
     void go_on() {
         const bool at_work = child_ != nullptr || ended_ != nullptr;
         if (!at_work && !waiting_.empty() && !next_.is_set()) {
-            next_.set(0);
+            next_.set({});
         }
     }
     void begin();
@@ -67,9 +67,9 @@ private:
     command what_ = command::connect; // under way
     on_end ended_;                    // of it, until it was told
     unsigned tries_ = 0;
-    loop_timer next_;
-    loop_timer again_;
-    loop_timer limit_;
+    daemon::loop_timer next_;
+    daemon::loop_timer again_;
+    daemon::loop_timer limit_;
     std::unique_ptr<child_process> child_;
 };
 
@@ -94,12 +94,12 @@ void engine_commands::queue::start() {
         return;
     }
     child_ = std::move(*child);
-    limit_.set(settings_.limit);
+    limit_.set(std::chrono::nanoseconds(settings_.limit));
 }
 
 void engine_commands::queue::ended(const child_end& end) {
     child_.reset();
-    limit_.clear();
+    limit_.cancel();
     // An engine fails what is frozen once fence-peer has told it that this node is out, and that
     // may reach it later than the command does.
     const bool is_early = what_ == command::demote_with_errors && end.exit_code == exit_in_use;

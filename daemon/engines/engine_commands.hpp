@@ -9,7 +9,7 @@
 #include <string>
 
 #include "daemon/engines/child_process.hpp"
-#include "daemon/engines/loop_parts.hpp"
+#include "daemon/loop/timer.hpp"
 
 namespace lockstep::engines {
 

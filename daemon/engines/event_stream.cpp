@@ -8,11 +8,10 @@ namespace lockstep::engines {
 
 namespace {
 
-constexpr std::uint64_t millisecond = 1'000'000;
-constexpr std::uint64_t start_again_after = 1000 * millisecond;
+constexpr std::chrono::seconds start_again_after{1};
 // One step of an engine is several lines, which may arrive one by one: half of a step may look
 // better than things are, as a resource of which only the good volume was told.
-constexpr std::uint64_t tell_after = 4 * millisecond;
+constexpr std::chrono::milliseconds tell_after{4};
 constexpr std::size_t line_bytes_max = 65536;
 
 } // namespace
@@ -21,7 +20,7 @@ event_stream::event_stream(qb_loop_t* loop, std::string drbdsetup, clock now,
                            event_stream_user& user)
     : loop_(loop), drbdsetup_(std::move(drbdsetup)), now_(std::move(now)), user_(user),
       start_again_(loop, [this] { start(); }), tell_(loop, [this] { tell(); }) {
-    start_again_.set(0);
+    start_again_.set({});
 }
 
 void event_stream::start() {
@@ -83,7 +82,7 @@ void event_stream::ended(const child_end& end) {
 }
 
 void event_stream::tell() {
-    tell_.clear();
+    tell_.cancel();
     for (const facts_change& each : view_.changes()) {
         user_.facts(each.resource, each.facts);
         if (!each.facts.running) {

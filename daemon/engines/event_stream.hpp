@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "daemon/engines/child_process.hpp"
-#include "daemon/engines/loop_parts.hpp"
 #include "daemon/engines/resource_view.hpp"
+#include "daemon/loop/timer.hpp"
 
 namespace lockstep::engines {
 
@@ -47,8 +47,8 @@ private:
     resource_view view_;
     std::string unfinished_; // line
     bool given_up_ = false;  // what comes of this child is not read any more
-    loop_timer start_again_;
-    loop_timer tell_;
+    daemon::loop_timer start_again_;
+    daemon::loop_timer tell_;
     std::unique_ptr<child_process> child_;
 };
 

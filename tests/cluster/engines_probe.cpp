@@ -101,7 +101,7 @@ int main(int count, char** arguments) {
             loop, {arguments[2], std::strtoull(arguments[3], nullptr, 10) * 1'000'000});
         ::fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
         std::string unfinished;
-        const watched_descriptor input(loop, STDIN_FILENO, [&] {
+        const daemon::watched_descriptor input(loop, STDIN_FILENO, [&] {
             std::array<char, 4096> part;
             const ssize_t got = ::read(STDIN_FILENO, part.data(), part.size());
             if (got <= 0) {

@@ -104,7 +104,7 @@ private:
     teller teller_;
     process_group group_;
     class membership membership_;
-    loop_watch input_;
+    daemon::loop_watch input_;
     std::string text_;
 };
 

@@ -67,8 +67,8 @@ public:
     }
     // Until so many notes were taken in all.
     void run(std::size_t wanted) {
-        loop_timer limit(loop, [this] { qb_loop_stop(loop); });
-        limit.set(30 * second);
+        daemon::loop_timer limit(loop, [this] { qb_loop_stop(loop); });
+        limit.set(std::chrono::nanoseconds(30 * second));
         wanted_ = wanted;
         if (notes.size() < wanted) {
             qb_loop_run(loop);
@@ -223,12 +223,12 @@ void nobody_hears_of_what_is_destroyed(void**) {
         engine_commands commands(here.loop, {program, 20 * second});
         commands.run("r0", command::promote, here.noting("promote"));
         commands.run("r0", command::demote, here.noting("demote"));
-        loop_timer soon(here.loop, [&] { here.note("soon"); });
-        soon.set(second / 10);
+        daemon::loop_timer soon(here.loop, [&] { here.note("soon"); });
+        soon.set(std::chrono::nanoseconds(second / 10));
         here.run(1);
     }
-    loop_timer later(here.loop, [&] { here.note("later"); });
-    later.set(second / 20);
+    daemon::loop_timer later(here.loop, [&] { here.note("later"); });
+    later.set(std::chrono::nanoseconds(second / 20));
     here.run(2);
 }
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 PAGES = {"drbdadm": "8", "drbdsetup": "8", "drbdmeta": "8", "drbd.conf": "5",
-         "lockstep-engine": "8"}
+         "lockstep-engine": "8", "lockstepd": "8", "lockstep": "8"}
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXIT STATUS", "FILES",
             "ENVIRONMENT", "EXAMPLES", "SEE ALSO"]
 
@@ -101,6 +101,21 @@ class Programs:
     def engine_options(self):
         return set(re.findall(r"^  (--[a-z-]+)", said(self.given.engine, "--help"), re.M))
 
+    def lockstepd_options(self):
+        return self.options_of(said(self.given.lockstepd, "--help"))
+
+    def lockstep_commands(self):
+        """Each with its options; those of the program are those of ''."""
+        usage = said(self.given.lockstep, "--help")
+        verbs = re.findall(r"^  ([a-z-]+) ", usage.split("Subcommands:")[1], re.M)
+        return {"": self.options_of(usage),
+                **{verb: self.options_of(said(self.given.lockstep, verb, "--help"))
+                   for verb in verbs}}
+
+    @staticmethod
+    def options_of(usage):
+        return set(re.findall(r"^  (?:-h,)?(--[a-z-]+)", usage, re.M)) - {"--help", "--version"}
+
 
 # Of connect alone, and no part of net {}.
 NOT_IN_CONF = {"tentative", "discard-my-data", "alternate-address", "alternate-peer-address"}
@@ -172,6 +187,22 @@ def check_options(checks, pages, programs):
         if len(engine) >= 10 else {"none in its --help"})
 
 
+def check_daemon(checks, pages, programs):
+    options = programs.lockstepd_options()
+    checks.same("lockstepd has an entry for each option", {
+        option for option in options if not re.search(rf"^ {{3,14}}.*{option}(?![\w-])",
+                                                      pages["lockstepd"][0], re.M)}
+        if len(options) >= 6 else options)
+    commands = programs.lockstep_commands()
+    text = pages["lockstep"][0]
+    checks.same("lockstep has an entry for each command", {
+        verb for verb in commands if verb and not has_entry(text, verb)}
+        if len(commands) >= 10 else set(commands))
+    checks.same("lockstep names each option of each command", {
+        f"{verb} {option}" for verb, options in commands.items() for option in options
+        if not re.search(rf"{option}(?![\w-])", text)})
+
+
 def check_messages(checks, pages):
     """Every number that drbdsetup can print: drbd.h has 101 to 176, and state changes to -21."""
     text = pages["drbdsetup"][0]
@@ -191,7 +222,8 @@ def check_greps(checks, given):
 
 def main():
     arguments = argparse.ArgumentParser()
-    for name in ("pages", "drbdadm", "drbdsetup", "drbdmeta", "engine"):
+    for name in ("pages", "drbdadm", "drbdsetup", "drbdmeta", "engine", "lockstepd",
+                 "lockstep"):
         arguments.add_argument(f"--{name}", required=True)
     given = arguments.parse_args()
     if not shutil.which("man") and not shutil.which("groff"):
@@ -204,6 +236,7 @@ def main():
     check_format(checks, pages)
     check_verbs(checks, pages, programs)
     check_options(checks, pages, programs)
+    check_daemon(checks, pages, programs)
     check_messages(checks, pages)
     check_greps(checks, given)
     print(f"1..{checks.count}")

@@ -1,9 +1,9 @@
-#include "daemon/engines/loop_parts.hpp"
+#include "daemon/loop/descriptor.hpp"
 
 #include <poll.h>
 #include <unistd.h>
 
-namespace lockstep::engines {
+namespace lockstep::daemon {
 
 watched_descriptor::watched_descriptor(qb_loop_t* loop, int descriptor,
                                        std::function<void()> readable)
@@ -32,23 +32,29 @@ std::int32_t watched_descriptor::dispatch(std::int32_t, std::int32_t, void* self
     return 0;
 }
 
-void loop_timer::set(std::uint64_t nanoseconds_from_now) {
-    clear();
-    set_ =
-        qb_loop_timer_add(loop_, QB_LOOP_MED, nanoseconds_from_now, this, dispatch, &handle_) == 0;
-}
-
-void loop_timer::clear() {
-    if (std::exchange(set_, false)) {
-        qb_loop_timer_del(loop_, handle_);
+bool loop_watch::start(int descriptor) {
+    stop();
+    if (qb_loop_poll_add(loop_, QB_LOOP_HIGH, descriptor, POLLIN, this, polled) != 0) {
+        return false;
     }
+    descriptor_ = descriptor;
+    return true;
 }
 
-void loop_timer::dispatch(void* self) {
-    auto* const timer = static_cast<loop_timer*>(self);
-    timer->set_ = false;
-    const auto call = timer->due_;
-    call();
+// Within the callback the loop is told by what that returns: its own book is not in order there.
+void loop_watch::stop() {
+    if (descriptor_ >= 0 && !within_) {
+        qb_loop_poll_del(loop_, descriptor_);
+    }
+    descriptor_ = -1;
 }
 
-} // namespace lockstep::engines
+std::int32_t loop_watch::polled(std::int32_t descriptor, std::int32_t events, void* data) {
+    auto& self = *static_cast<loop_watch*>(data);
+    self.within_ = true;
+    self.ready_(events);
+    self.within_ = false;
+    return self.descriptor_ == descriptor ? 0 : -1;
+}
+
+} // namespace lockstep::daemon

@@ -1,4 +1,4 @@
-// What belongs to a main loop of libqb, and leaves it again by itself.
+// Descriptors that a libqb main loop looks at.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 #include <qb/qbloop.h>
 
-namespace lockstep::engines {
+namespace lockstep::daemon {
 
 // A descriptor of ours that is read from when the loop says so. `readable` may destroy this object.
 class watched_descriptor {
@@ -36,26 +36,26 @@ private:
     int refusal_ = 0;
 };
 
-// One point in time. `due` may destroy this object.
-class loop_timer {
+// Calls whenever a descriptor can be read or has hung up (poll(2)'s events). The descriptor stays
+// its owner's, who says stop() before it closes it.
+class loop_watch {
 public:
-    loop_timer(qb_loop_t* loop, std::function<void()> due) : loop_(loop), due_(std::move(due)) {}
-    ~loop_timer() { clear(); }
-    loop_timer(const loop_timer&) = delete;
-    loop_timer& operator=(const loop_timer&) = delete;
+    loop_watch(qb_loop_t* loop, std::function<void(int)> ready)
+        : loop_(loop), ready_(std::move(ready)) {}
+    ~loop_watch() { stop(); }
+    loop_watch(const loop_watch&) = delete;
+    loop_watch& operator=(const loop_watch&) = delete;
 
-    // Instead of what was set before.
-    void set(std::uint64_t nanoseconds_from_now);
-    void clear();
-    bool is_set() const { return set_; }
+    bool start(int descriptor);
+    void stop();
 
 private:
-    static void dispatch(void* self);
+    static std::int32_t polled(std::int32_t descriptor, std::int32_t events, void* data);
 
-    qb_loop_t* const loop_;
-    const std::function<void()> due_;
-    qb_loop_timer_handle handle_ = 0;
-    bool set_ = false;
+    qb_loop_t* loop_;
+    std::function<void(int)> ready_;
+    int descriptor_ = -1;
+    bool within_ = false; // its callback
 };
 
-} // namespace lockstep::engines
+} // namespace lockstep::daemon
