@@ -197,6 +197,8 @@ bool resource_arbiter::keep_set(const resource_record& record) {
     }
     if (is_to_be_outdated(record)) {
         wait_for(reason::not_in_sync);
+        // Who waits to be promoted by hand waits for nothing, and the engine for them.
+        answer_all(fence_answer::self);
         outdate();
         return true;
     }

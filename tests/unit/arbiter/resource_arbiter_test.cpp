@@ -427,6 +427,18 @@ void who_is_not_in_sync_or_has_no_good_disk_is_not_promoted(void**) {
     assert_false(here.proposed.has_value());
 }
 
+// The engine does not outdate its disk as long as it waits to be promoted.
+void who_is_not_in_sync_and_asks_is_told_so_before_the_disk_is_outdated(void**) {
+    node here;
+    here.present = {self, third};
+    here.kept.in_sync = {peer};
+    here.engine([](engine_facts& its) { its.running = its.up_to_date = true; });
+    here.arbiter.outdated(false);
+    here.arbiter.fence_asked(1, link);
+    assert_true(here.answers == answer_list{fence_answer::self});
+    assert_true(here.commands == (command_list{engine_command::outdate, engine_command::outdate}));
+}
+
 void with_its_peer_a_node_is_promoted_without_waiting(void**) {
     node here;
     here.is_secondary_of_the_peer();
@@ -602,6 +614,7 @@ int main() {
         cmocka_unit_test(a_link_that_was_disconnected_by_hand_stays_so_after_a_promotion),
         cmocka_unit_test(an_engine_that_was_just_started_waits_out_the_lease_too),
         cmocka_unit_test(who_is_not_in_sync_or_has_no_good_disk_is_not_promoted),
+        cmocka_unit_test(who_is_not_in_sync_and_asks_is_told_so_before_the_disk_is_outdated),
         cmocka_unit_test(with_its_peer_a_node_is_promoted_without_waiting),
         cmocka_unit_test(a_promotion_that_failed_is_tried_again),
         cmocka_unit_test(a_peer_that_is_lost_during_a_promotion_is_left_out_first),

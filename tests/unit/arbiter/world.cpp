@@ -198,7 +198,8 @@ void world::connect() {
         each->leaving = false;
     }
     if (one.primary && two.primary) {
-        return; // each is frozen, or one of them is about to be demoted
+        give_up(); // each is frozen, or one of them is about to be demoted
+        return;
     }
     if (one.generation == two.generation) {
         if (one.data == two.data && one.up_to_date == two.up_to_date) {
@@ -221,12 +222,21 @@ void world::connect() {
     }
 }
 
+// Two that do not fit each other try no more.
+void world::give_up() {
+    for (engine* each : {&of(1), &of(2)}) {
+        each->barred = true;
+        each->unsaid = true;
+    }
+}
+
 // Who must become sync target leaves the set first. A Primary never is one.
 void world::join(node_id source, node_id target) {
     engine& from = of(source);
     engine& to = of(target);
     const bool same = from.data == to.data && from.generation == to.generation;
     if (!same && to.primary) {
+        give_up();
         return;
     }
     if (!from.up_to_date) {
@@ -330,6 +340,7 @@ void world::obey(node_id node) {
         promote(node);
         break;
     case engine_command::demote_with_errors:
+        replicate(node); // with a peer nothing is frozen: what is under way gets there
         its.primary = false;
         its.refused = std::exchange(its.promoting, false);
         its.free = false;
@@ -432,7 +443,7 @@ void world::choose_primary() {
     }
     const bool somebody = of(1).primary || of(2).primary || of(other(node)).wanted;
     engine& its = of(node);
-    its.wanted = its.primary || !somebody;
+    its.wanted = its.primary || !somebody || nodes_.one_in(4);
     if (daemon_up(node)) {
         nodes_.at(node).mind->want_primary(name, its.wanted);
     }
@@ -476,10 +487,19 @@ bool world::something_happens() {
 
 void world::fault_happens() {
     const auto node = static_cast<node_id>(1 + nodes_.pick(nodes_.size()));
-    switch (nodes_.pick(7)) {
+    switch (nodes_.pick(8)) {
     case 0:
         link_ = !link_;
         break;
+    case 7: { // one node's network
+        link_ = link_ && node > 2;
+        std::map<node_id, unsigned> parts;
+        for (node_id each = 1; each <= nodes_.size(); ++each) {
+            parts[each] = each == node ? 1 : 0;
+        }
+        nodes_.split(parts);
+        break;
+    }
     case 1: {
         std::map<node_id, unsigned> parts;
         for (node_id each = 1; each <= nodes_.size(); ++each) {
@@ -560,9 +580,9 @@ void world::come_to_rest() {
         const auto shown = [&](node_id node) {
             const engine& its = of(node);
             return fmt::format("node {}: primary {}, up to date {}, connected {}, free {}, barred "
-                               "{}, waits for {}; ",
+                               "{}, pending {}, {} writes of generation {}, waits for {}; ",
                                node, its.primary, its.up_to_date, its.connected, its.free,
-                               its.barred,
+                               its.barred, its.pending.has_value(), its.data.size(), its.generation,
                                static_cast<int>(nodes_.at(node).mind->resource(name)->waits_for()));
         };
         wrong("no rest: " + shown(1) + shown(2));

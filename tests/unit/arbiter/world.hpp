@@ -39,7 +39,7 @@ private:
         bool running = false;
         bool primary = false;
         bool free = false;   // fence-peer was answered for this loss of the link
-        bool barred = false; // from connecting: told to drop the link
+        bool barred = false; // from connecting: told to drop the link, or has given up
         bool connected = false;
         bool leaving = false;   // the set: it must become sync target
         bool resyncing = false; // as target
@@ -81,6 +81,7 @@ private:
     void crash(node_id node);
     void lose_link(node_id node);
     void connect();
+    void give_up();
     void join(node_id source, node_id target);
     void write_something(node_id node);
     void replicate(node_id node);
