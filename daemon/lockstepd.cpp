@@ -102,6 +102,8 @@ int main(int argc, char** argv) {
                     "milliseconds in which a peer's daemon has to outdate its disk")
         ->check(CLI::Range(100, 600'000))
         ->capture_default_str();
+    program.add_flag("--take-over", settings.take_over,
+                     "promote this node where the primary is gone and its data is in sync");
     program.add_flag("--log-to-stderr", to_standard_error, "as well as to syslog");
     CLI11_PARSE(program, argc, argv);
     std::signal(SIGPIPE, SIG_IGN);

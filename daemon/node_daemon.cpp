@@ -17,6 +17,7 @@ namespace {
 
 constexpr const char* group_name = "lockstep";
 constexpr std::chrono::seconds store_again_after{1};
+constexpr std::chrono::seconds promote_again_after{1};
 constexpr arbiter::instant millisecond = 1'000'000;
 
 // Goes on while the machine is suspended: a lease that ran out meanwhile has run out.
@@ -182,6 +183,7 @@ void node_daemon::committed(const std::string& resource) {
     }
     defer([this, resource] {
         look_at_own_disks(resource);
+        look_at_wishes(resource);
         look_at_waiting();
     });
 }
@@ -204,8 +206,14 @@ void node_daemon::commanded(const std::string& resource, arbiter::engine_command
         log_error(fmt::format("resource {}: the engine did not {}: {}", resource, name_of(what),
                               end.complaint));
     }
-    if (what == arbiter::engine_command::promote) {
-        arbiter_->promoted(resource, end.good());
+    if (what == arbiter::engine_command::promote && end.good()) {
+        arbiter_->promoted(resource, true);
+    } else if (what == arbiter::engine_command::promote) {
+        // It is tried again at once where it is wanted still: not before a while.
+        auto& later = promote_again_[resource];
+        later = std::make_unique<loop_timer>(
+            loop_, [this, resource] { arbiter_->promoted(resource, false); });
+        later->set(promote_again_after);
     } else if (what == arbiter::engine_command::outdate) {
         // The arbiter is told when the engine itself has said so.
         const auto known = facts_.find(resource);
@@ -258,6 +266,9 @@ void node_daemon::problem(const std::string& what) {
 void node_daemon::configured(const node_set& members) {
     log_notice(fmt::format("the daemons of nodes {} are here", fmt::join(members, " ")));
     arbiter_->configured(members);
+    for (const auto& [name, its] : resources_) {
+        look_at_wishes(name);
+    }
 }
 
 void node_daemon::alone() {
@@ -282,6 +293,7 @@ void node_daemon::facts(const std::string& resource, const engines::engine_facts
     if (!now_is.up_to_date && outdating_.erase(resource) != 0) {
         arbiter_->outdated(resource, true);
     }
+    look_at_wishes(resource);
     look_at_waiting();
 }
 

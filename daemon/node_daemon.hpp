@@ -35,6 +35,7 @@ struct daemon_settings {
     std::string drbdadm = "drbdadm";
     std::uint32_t lease_ms = 500;
     std::uint32_t outdate_limit_ms = 5000;
+    bool take_over = false; // from a primary that is gone, without being asked
 };
 
 class node_daemon final : arbiter::arbiter_ports,
@@ -101,6 +102,9 @@ private:
     void fence_asked(client_number who, const request& what);
     void wait_for(client_number who, const std::string& resource, std::function<bool()> done);
     void look_at_waiting();
+    void look_at_wishes(const std::string& resource);
+    bool is_primary_here(const std::string& resource) const;
+    bool is_to_take_over(const configured_resource& its) const;
     void look_at_own_disks(const std::string& resource);
     void refuse(client_number who, const std::string& why);
     void commanded(const std::string& resource, arbiter::engine_command what,
@@ -118,11 +122,14 @@ private:
     std::map<std::string, configured_resource> resources_;
     std::map<std::string, engines::engine_facts> facts_;
     std::map<client_number, fence_question> fencing_;
+    std::map<client_number, std::string> promoting_; // who waits for this node to be primary
+    std::set<std::string> wished_;    // resources of which this node is to be primary
     std::set<std::string> outdating_; // done, as the command says, and not seen yet
     std::vector<waiting_change> waiting_;
     std::deque<std::function<void()>> deferred_;
     loop_timer timer_;
     loop_timer store_again_;
+    std::map<std::string, std::unique_ptr<loop_timer>> promote_again_; // after one that failed
     std::unique_ptr<arbiter::arbiter> arbiter_;
     std::unique_ptr<corosync::process_group> group_;
     std::unique_ptr<engines::engine_commands> commands_;

@@ -1,4 +1,5 @@
 // What programs ask the daemon for.
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -55,6 +56,11 @@ void node_daemon::asked(client_number who, const request& what) {
 
 void node_daemon::left(client_number who) {
     std::erase_if(waiting_, [who](const waiting_change& each) { return each.who == who; });
+    if (const auto found = promoting_.find(who); found != promoting_.end()) {
+        const std::string resource = found->second;
+        promoting_.erase(found);
+        look_at_wishes(resource);
+    }
     if (const auto found = fencing_.find(who); found != fencing_.end()) {
         const fence_question its = found->second;
         fencing_.erase(found);
@@ -142,23 +148,60 @@ void node_daemon::want_primary(client_number who, const request& what) {
                                 what.resource));
         return;
     }
-    const bool wanted = what.what == verb::promote;
-    log_notice(fmt::format("resource {}: this node {} to be primary", what.resource,
-                           wanted ? "is asked" : "is asked not"));
-    arbiter_->want_primary(what.resource, wanted);
-    if (!wanted) {
+    if (what.what == verb::demote) {
         commands_->run(what.resource, engines::command::demote,
                        [this, who](const engines::command_end& end) {
                            server_->reply(who, {end.good() ? 0 : code_refused, end.complaint});
                        });
         return;
     }
-    wait_for(who, what.resource, [this, name = what.resource] {
-        const auto found = facts_.find(name);
-        const auto* const record = arbiter_->book().committed_resource(name);
-        return found != facts_.end() && found->second.primary && record != nullptr &&
-               record->primary == cluster_.self;
-    });
+    log_notice(fmt::format("resource {}: this node is asked to be primary", what.resource));
+    promoting_[who] = what.resource;
+    look_at_wishes(what.resource);
+    wait_for(who, what.resource, [this, name = what.resource] { return is_primary_here(name); });
+}
+
+bool node_daemon::is_primary_here(const std::string& resource) const {
+    const auto found = facts_.find(resource);
+    const auto* const record = arbiter_->book().committed_resource(resource);
+    return found != facts_.end() && found->second.primary && record != nullptr &&
+           record->primary == cluster_.self;
+}
+
+// Only from one that has died: where somebody has demoted it the record has no primary.
+bool node_daemon::is_to_take_over(const configured_resource& its) const {
+    const auto* const record = arbiter_->book().committed_resource(its.name);
+    const auto engine = facts_.find(its.name);
+    return settings_.take_over && its.protects && record != nullptr && record->primary &&
+           !arbiter_->book().members().contains(*record->primary) &&
+           record->in_sync.contains(cluster_.self) && engine != facts_.end() &&
+           engine->second.up_to_date && !engine->second.primary && !engine->second.peer_primary;
+}
+
+// A wish lasts until it is fulfilled, or nobody has it any more: an administrator who demotes this
+// node later is not fought.
+void node_daemon::look_at_wishes(const std::string& resource) {
+    const auto its = resources_.find(resource);
+    if (its == resources_.end()) {
+        return;
+    }
+    const bool asked = std::any_of(promoting_.begin(), promoting_.end(),
+                                   [&](const auto& each) { return each.second == resource; });
+    const auto* const record = arbiter_->book().committed_resource(resource);
+    const bool claimed = record != nullptr && record->primary == cluster_.self;
+    const bool before = wished_.contains(resource);
+    const bool now_is = !is_primary_here(resource) &&
+                        (asked || is_to_take_over(its->second) || (before && claimed));
+    if (now_is == before) {
+        return;
+    }
+    if (now_is) {
+        wished_.insert(resource);
+        log_notice(fmt::format("resource {}: this node is to be primary", resource));
+    } else {
+        wished_.erase(resource);
+    }
+    arbiter_->want_primary(resource, now_is);
 }
 
 void node_daemon::fence_asked(client_number who, const request& what) {

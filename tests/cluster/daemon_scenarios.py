@@ -30,8 +30,8 @@ class Daemons:
         self.text = resource_text("r0", [self.alpha, self.beta], handlers=HANDLERS,
                                   disk_options=FENCING, net="ping-int 1; ping-timeout 5;")
 
-    def start_daemon(self, node):
-        self.running[node] = Lines(node.command("lockstepd", "--log-to-stderr"))
+    def start_daemon(self, node, *options):
+        self.running[node] = Lines(node.command("lockstepd", "--log-to-stderr", *options))
         self.running[node].wait(is_in_group)
 
     def start(self, node):
@@ -42,6 +42,10 @@ class Daemons:
         self.start_daemon(node)
         if node.disks:
             node.run("drbdadm", "up", "r0")
+
+    def kill_daemon(self, node):
+        node.run("sh", "-c", "kill -KILL $(pidof lockstepd)")
+        self.running.pop(node).process.wait(10)
 
     def power_off(self, node):
         node.power_off()
@@ -113,9 +117,10 @@ def the_survivor_is_promoted_with_every_byte(it):
 def the_dead_primary_comes_back_as_a_secondary(it):
     it.start(it.alpha)
     it.until_record(it.gamma, primary=2, in_sync=[1, 2])
-    refused = it.alpha.try_run("lockstep", "--wait", "2", "promote", "r0")
-    expect(refused.returncode != 0, "alpha is not promoted beside beta")
-    expect(it.resource(it.alpha)["waits-for"] == "other-primary", "and says why")
+    waiting = Lines(it.alpha.command("lockstep", "--wait", "4", "promote", "r0"))
+    until(lambda: it.resource(it.alpha)["waits-for"] == "other-primary", "alpha says why it waits")
+    expect(waiting.process.wait(20) == 1, "alpha is not promoted beside beta")
+    until(lambda: it.resource(it.alpha)["waits-for"] == "not-wanted", "and the wish is forgotten")
 
 
 def a_minority_promotes_nothing(it):
@@ -135,8 +140,7 @@ def a_minority_promotes_nothing(it):
 
 def daemons_and_corosync_die_and_services_go_on(it):
     for node in it.cluster.nodes:
-        node.run("sh", "-c", "kill -KILL $(pidof lockstepd)")
-        it.running.pop(node).process.wait(10)
+        it.kill_daemon(node)
         node.kill_corosync()
     it.write(it.beta, 1)
     for node in it.cluster.nodes:
@@ -160,6 +164,31 @@ def a_primary_without_a_majority_freezes(it):
     it.until_record(it.gamma, primary=1, in_sync=[1, 2])
 
 
+def a_survivor_takes_over_by_itself(it):
+    for node in it.cluster.nodes:
+        it.kill_daemon(node)
+        it.start_daemon(node, "--take-over")
+    it.until_record(it.gamma, primary=1, in_sync=[1, 2])
+    it.write(it.alpha, 2)
+    before = it.checksum(it.alpha)
+    it.power_off(it.alpha)
+    it.until_record(it.gamma, primary=2, in_sync=[2])
+    until(lambda: "Primary/" in it.beta.run("drbdadm", "role", "r0"), "beta is Primary")
+    expect(it.checksum(it.beta) == before, "what was acknowledged is there")
+    it.write(it.beta, 1)
+
+
+def a_demotion_by_hand_is_not_fought(it):
+    it.beta.run("drbdadm", "secondary", "r0")
+    it.until_record(it.gamma, primary=None, in_sync=[2])
+    it.start(it.alpha)
+    it.until_record(it.gamma, primary=None, in_sync=[1, 2])
+    it.kill_daemon(it.gamma)
+    it.start_daemon(it.gamma)
+    it.until_record(it.gamma, primary=None, in_sync=[1, 2])
+    expect(it.beta.run("drbdadm", "role", "r0").split() == ["Secondary/Secondary"], "both are")
+
+
 def run(stage):
     with CorosyncCluster("daemon", stage, ("alpha", "beta", "gamma"),
                          environment=["LOCKSTEP_ENGINE_OPTIONS=--log=/var/log/engine.log"]) as cluster:
@@ -176,6 +205,8 @@ def run(stage):
             a_minority_promotes_nothing,
             daemons_and_corosync_die_and_services_go_on,
             a_primary_without_a_majority_freezes,
+            a_survivor_takes_over_by_itself,
+            a_demotion_by_hand_is_not_fought,
         ], it)
         if bad:
             for node, lines in it.running.items():
