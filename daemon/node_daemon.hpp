@@ -96,7 +96,6 @@ private:
     void left(client_number who) override;
 
     void change_cluster(client_number who, const request& what);
-    void change_resource(client_number who, const request& what);
     void create(client_number who, const request& what);
     void want_primary(client_number who, const request& what);
     void fence_asked(client_number who, const request& what);
@@ -109,7 +108,6 @@ private:
     void refuse(client_number who, const std::string& why);
     void commanded(const std::string& resource, arbiter::engine_command what,
                    const engines::command_end& end);
-    std::string status() const;
 
     // After the arbiter has returned.
     void defer(std::function<void()> what);

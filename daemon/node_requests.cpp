@@ -188,7 +188,8 @@ void node_daemon::look_at_wishes(const std::string& resource) {
     const bool asked = std::any_of(promoting_.begin(), promoting_.end(),
                                    [&](const auto& each) { return each.second == resource; });
     const auto* const record = arbiter_->book().committed_resource(resource);
-    const bool claimed = record != nullptr && record->primary == cluster_.self;
+    // Once it is claimed this is to be ended, also through a change of the view.
+    const bool claimed = record == nullptr || record->primary == cluster_.self;
     const bool before = wished_.contains(resource);
     const bool now_is = !is_primary_here(resource) &&
                         (asked || is_to_take_over(its->second) || (before && claimed));
@@ -227,13 +228,17 @@ void node_daemon::look_at_own_disks(const std::string& resource) {
     if (record == nullptr || record->in_sync.contains(cluster_.self)) {
         return;
     }
-    for (auto at = fencing_.begin(); at != fencing_.end();) {
-        const fence_question& its = at->second;
-        const bool answered = its.resource == resource && its.reason == fence_reason::own_disk;
-        if (answered) {
-            server_->reply(at->first, {static_cast<int>(arbiter::fence_answer::outdated), {}});
+    std::vector<client_number> answered;
+    std::erase_if(fencing_, [&](const auto& each) {
+        const bool is_it =
+            each.second.resource == resource && each.second.reason == fence_reason::own_disk;
+        if (is_it) {
+            answered.push_back(each.first);
         }
-        at = answered ? fencing_.erase(at) : std::next(at);
+        return is_it;
+    });
+    for (const client_number who : answered) {
+        server_->reply(who, {static_cast<int>(arbiter::fence_answer::outdated), {}});
     }
 }
 
@@ -246,13 +251,18 @@ void node_daemon::wait_for(client_number who, const std::string& resource,
 }
 
 void node_daemon::look_at_waiting() {
-    std::erase_if(waiting_, [this](const waiting_change& each) {
+    std::vector<client_number> answered;
+    std::erase_if(waiting_, [&](const waiting_change& each) {
         if (!each.done()) {
             return false;
         }
-        server_->reply(each.who, {0, {}});
+        answered.push_back(each.who);
         return true;
     });
+    // A reply may end its client, which leaves.
+    for (const client_number who : answered) {
+        server_->reply(who, {0, {}});
+    }
 }
 
 } // namespace lockstep::daemon
