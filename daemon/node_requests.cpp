@@ -172,8 +172,8 @@ bool node_daemon::is_primary_here(const std::string& resource) const {
 bool node_daemon::is_to_take_over(const configured_resource& its) const {
     const auto* const record = arbiter_->book().committed_resource(its.name);
     const auto engine = facts_.find(its.name);
-    return settings_.take_over && its.protects && record != nullptr && record->primary &&
-           !arbiter_->book().members().contains(*record->primary) &&
+    return settings_.take_over && its.protects && !its.two_primaries && record != nullptr &&
+           record->primary && !arbiter_->book().members().contains(*record->primary) &&
            record->in_sync.contains(cluster_.self) && engine != facts_.end() &&
            engine->second.up_to_date && !engine->second.primary && !engine->second.peer_primary;
 }

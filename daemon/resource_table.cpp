@@ -42,7 +42,7 @@ result<std::vector<configured_resource>> read_resources(const std::string& file,
         config::select_peer(*each, std::nullopt, false, found);
         const auto* const peer = each->peer;
         all.push_back({each->name, peer != nullptr ? peer->names : std::vector<std::string>{},
-                       protects(*each)});
+                       protects(*each), says(each->net_options, "allow-two-primaries", "yes")});
     }
     if (!found.valid()) {
         return fail(found.text(), file, "drbdadm dump shows what is read");

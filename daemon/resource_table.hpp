@@ -12,6 +12,7 @@ struct configured_resource {
     std::string name;
     std::vector<std::string> peer_names; // of the other host; empty: not exactly one
     bool protects = false; // protocol C and fencing resource-and-stonith: no write can be missed
+    bool two_primaries = false; // allowed: who is primary is a cluster file system's matter
 };
 
 // Of those that this node has. An error: the file cannot be read, or is not valid.
