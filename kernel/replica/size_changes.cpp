@@ -220,6 +220,19 @@ void size_changes::change(volume& target, std::uint64_t sectors, bool clean,
         return;
     }
     local_disk& own = *target.disk;
+    if (own.bits.writing_pages() != 0) {
+        // A command has set bits meanwhile, and they are on their way to the disk: that ends first.
+        own.store_bitmap([this, number = target.number, sectors, clean,
+                          done = std::move(done)](bool stored) mutable {
+            volume* found = all_.find(number);
+            if (!stored || found == nullptr || found->disk == nullptr) {
+                done(false);
+                return;
+            }
+            change(*found, sectors, clean, std::move(done));
+        });
+        return;
+    }
     if (!own.bits.resize(sectors, clean ? bitmap::fill::clear : bitmap::fill::set)) {
         all_.log(log_level::error, target, "there is no memory for a bitmap of that size");
         done(false);

@@ -428,6 +428,31 @@ void a_disk_that_fails_during_a_resize_is_detached(void**) {
     }
 }
 
+// Its bits are on their way to the disk when the peer's new size is taken up.
+void an_invalidate_may_come_at_any_moment_of_a_change_of_size(void**) {
+    unsigned marked = 0;
+    for (unsigned moment = 1; moment <= 60; ++moment) {
+        growing it;
+        it.up_and_synced();
+        it.disconnect(1);
+        it.grow_devices(far_sectors);
+        replica::resize_arguments arguments;
+        arguments.assume_peer_has_space = true;
+        it.expect(it.resize(0, arguments).ok, "A grows alone");
+        unsigned seen = 0;
+        it.on_event = [&] {
+            if (it.state_of(1).connection == state::connection::wf_report_params &&
+                ++seen == moment) {
+                it.nodes[1]->machine().invalidate(
+                    0, [&](const replica::outcome& end) { marked += end.ok ? 1 : 0; });
+            }
+        };
+        it.connect_both();
+        it.grown_to(far_sectors);
+    }
+    assert_true(marked > 5);
+}
+
 } // namespace
 
 int main() {
@@ -450,6 +475,7 @@ int main() {
         cmocka_unit_test(both_nodes_that_crash_at_any_write_of_a_resize_attach_again),
         cmocka_unit_test(a_disk_that_fails_during_a_resize_is_detached),
         cmocka_unit_test(any_write_of_a_resize_may_fail),
+        cmocka_unit_test(an_invalidate_may_come_at_any_moment_of_a_change_of_size),
     };
     return cmocka_run_group_tests_name("simulation_resize", tests, nullptr, nullptr);
 }
