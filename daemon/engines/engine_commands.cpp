@@ -12,6 +12,8 @@ namespace {
 
 // Of drbdadm and drbdsetup: the device is in use.
 constexpr int exit_in_use = 11;
+// Of outdate: the disk is Inconsistent, or there is none. Nobody will take it for the newer.
+constexpr int exit_less_than_outdated = 5;
 constexpr unsigned demotions_max = 20;
 constexpr std::chrono::milliseconds demote_again_after{250};
 
@@ -107,7 +109,8 @@ void engine_commands::queue::ended(const child_end& end) {
         again_.set(demote_again_after);
         return;
     }
-    finish({end.exit_code.value_or(-1), false, end.complaint});
+    const bool is_less = what_ == command::outdate && end.exit_code == exit_less_than_outdated;
+    finish({is_less ? 0 : end.exit_code.value_or(-1), false, end.complaint});
 }
 
 // The next one waits until this one is really gone.

@@ -203,6 +203,18 @@ void what_takes_too_long_is_killed_with_what_it_started(void**) {
     ::close(alive[0]);
 }
 
+// The peer's primary would wait for a confirmation that never comes.
+void a_disk_that_is_less_than_outdated_need_not_be_outdated(void**) {
+    stage here;
+    const std::string program = here.script("exit 5");
+    engine_commands commands(here.loop, {program, 20 * second});
+    commands.run("r0", command::outdate, here.noting("outdate"));
+    commands.run("r0", command::connect, here.noting("connect"));
+    here.run(2);
+    here.is(0, "outdate 0 ");
+    here.is(1, "connect 5 ");
+}
+
 void a_demotion_with_errors_is_repeated_while_the_engine_is_not_told(void**) {
     stage here;
     const std::string program = here.script(R"(
@@ -242,6 +254,7 @@ int main() {
         cmocka_unit_test(a_program_that_is_missing_is_told),
         cmocka_unit_test(commands_of_one_resource_follow_each_other),
         cmocka_unit_test(what_takes_too_long_is_killed_with_what_it_started),
+        cmocka_unit_test(a_disk_that_is_less_than_outdated_need_not_be_outdated),
         cmocka_unit_test(a_demotion_with_errors_is_repeated_while_the_engine_is_not_told),
         cmocka_unit_test(nobody_hears_of_what_is_destroyed),
     };
