@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     program
         .add_option("--lease", settings.lease_ms,
-                    "milliseconds for which a lost primary may still complete reads")
+                    "milliseconds to wait before a lost primary is replaced")
         ->check(CLI::Range(0, 600'000))
         ->capture_default_str();
     program

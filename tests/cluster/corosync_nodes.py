@@ -18,7 +18,7 @@ import subprocess
 import threading
 import time
 
-from nodes import Cluster, Failed, Node
+from nodes import Cluster, Failed, Node, until
 
 TOKEN = 1000  # ms; a lost node is noticed after 2.2 times that
 
@@ -116,13 +116,11 @@ class CorosyncNode(Node):
 
     def kill_corosync(self):
         """What it told the others stays as it is. It is gone when this returns."""
-        self.shell("""
-            read -r pid </run/corosync.pid
-            kill -KILL "$pid"
-            while kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$pid/status"; do
-                sleep 0.02
-            done
-            rm -f /run/corosync.pid""")
+        pid = self.run("cat", "/run/corosync.pid").strip()
+        self.kill(pid)
+        gone = f"! test -e /proc/{pid} || grep -q '^State:.*Z' /proc/{pid}/status"
+        until(lambda: self.try_run("sh", "-c", gone).returncode == 0, "corosync's end")
+        self.run("rm", "-f", "/run/corosync.pid")
 
     def pause_corosync(self, still):
         """It stands still, or goes on."""
