@@ -107,6 +107,8 @@ result<> node_daemon::begin() {
         std::make_unique<engines::event_stream>(loop_, settings_.drbdsetup, clock_now, events_to);
     corosync::process_group_user& group_to = *this;
     group_ = std::make_unique<corosync::process_group>(loop_, group_name, group_to);
+    corosync::membership_user& membership_to = *this;
+    corosync_ = std::make_unique<corosync::membership>(loop_, membership_to);
     log_notice(fmt::format("node {} of cluster {}, with {} of its own resources, state in {}",
                            cluster_.self, cluster_.name, resources_.size(), store_.path()));
     return {};
@@ -283,6 +285,13 @@ void node_daemon::delivered(node_id from, const_byte_span bytes) {
         return;
     }
     arbiter_->delivered(from, *read);
+}
+
+void node_daemon::membership(const std::optional<corosync::membership_view>& now_is) {
+    if (now_is) {
+        log_notice(fmt::format("corosync: nodes {}, {}", fmt::join(now_is->nodes, " "),
+                               now_is->quorate ? "quorate" : "not quorate"));
+    }
 }
 
 // --- the engines ---

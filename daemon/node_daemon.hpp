@@ -16,6 +16,7 @@
 #include "daemon/arbiter/arbiter.hpp"
 #include "daemon/control/server.hpp"
 #include "daemon/corosync/cluster_settings.hpp"
+#include "daemon/corosync/membership.hpp"
 #include "daemon/corosync/process_group.hpp"
 #include "daemon/engines/engine_commands.hpp"
 #include "daemon/engines/event_stream.hpp"
@@ -40,6 +41,7 @@ struct daemon_settings {
 
 class node_daemon final : arbiter::arbiter_ports,
                           corosync::process_group_user,
+                          corosync::membership_user,
                           engines::event_stream_user,
                           control_user {
 public:
@@ -87,6 +89,9 @@ private:
     void alone() override;
     void delivered(node_id from, const_byte_span bytes) override;
 
+    // corosync::membership_user
+    void membership(const std::optional<corosync::membership_view>& now) override;
+
     // engines::event_stream_user
     void facts(const std::string& resource, const engines::engine_facts& now) override;
     void gone(const std::string& resource) override;
@@ -130,6 +135,7 @@ private:
     std::map<std::string, std::unique_ptr<loop_timer>> promote_again_; // after one that failed
     std::unique_ptr<arbiter::arbiter> arbiter_;
     std::unique_ptr<corosync::process_group> group_;
+    std::unique_ptr<corosync::membership> corosync_; // for the status only
     std::unique_ptr<engines::engine_commands> commands_;
     std::unique_ptr<engines::event_stream> events_;
     std::unique_ptr<control_server> server_;

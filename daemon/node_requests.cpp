@@ -24,7 +24,7 @@ constexpr const char* not_open =
 void node_daemon::asked(client_number who, const request& what) {
     switch (what.what) {
     case verb::status:
-        server_->reply(who, {0, status_text(*arbiter_, cluster_, facts_)});
+        server_->reply(who, {0, status_text(*arbiter_, cluster_, corosync_->now(), facts_)});
         return;
     case verb::init:
     case verb::add_node:

@@ -40,12 +40,16 @@ json resource_of(arbiter::arbiter& all, const std::string& name,
 } // namespace
 
 std::string status_text(arbiter::arbiter& all, const corosync::cluster_settings& cluster,
+                        const std::optional<corosync::membership_view>& membership,
                         const std::map<std::string, arbiter::engine_facts>& engines) {
     json text = {{"node", cluster.self},
                  {"members", all.book().members()},
                  {"majority", all.book().open()},
                  {"view", all.book().view()},
                  {"votes", all.book().state().votes}};
+    if (membership) {
+        text["corosync"] = {{"quorate", membership->quorate}, {"nodes", membership->nodes}};
+    }
     if (const auto* const record = all.book().committed_cluster()) {
         text["nodes"] = json::array();
         for (const auto& [node, votes] : record->nodes) {

@@ -129,6 +129,9 @@ def a_minority_promotes_nothing(it):
     it.write(it.beta, 1)
     it.until_record(it.gamma, primary=2, in_sync=[2])
     until(lambda: not it.status(it.alpha)["majority"], "alpha has no majority")
+    until(lambda: it.status(it.alpha)["corosync"] == {"quorate": False, "nodes": [1]},
+          "corosync says the same")
+    expect(it.status(it.gamma)["corosync"] == {"quorate": True, "nodes": [2, 3]}, "and there")
     refused = it.alpha.try_run("lockstep", "--wait", "3", "promote", "r0")
     expect(refused.returncode == 1, "alpha is not promoted")
     expect(it.resource(it.alpha)["waits-for"] == "no-majority", "and says why")
